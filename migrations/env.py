@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the revisions as `rollhouse_owner` over the connection that `rollhouse.database.migrations` hands in."""
+
+from alembic import context
+
+from rollhouse.database.tables import METADATA, SCHEMA
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=METADATA, version_table_schema=SCHEMA, include_schemas=True, transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,127 @@
+"""`rollhouse dev`: the whole service on one machine with nothing to set up; real Postgres, a demo tenant, everything ended together."""
+
+import asyncio
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import msgspec
+
+from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
+from rollhouse.cli.invocation import Invocation, command, pass_invocation
+from rollhouse.cli.main import rollhouse
+from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
+from rollhouse.database.migrations import migrate
+from rollhouse.database.pool import Database
+from rollhouse.scim.errors import NotFound
+from rollhouse.settings import Settings
+from rollhouse.tenancy import credentials, tenants
+from rollhouse.tenancy.secrets import Peppers, new_pepper
+
+DEMO_SLUG = "demo"
+
+
+@command(rollhouse, "dev", example="rollhouse dev --data-dir .rollhouse --port 8080 --metrics-port 9090")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of SCIM and the probes [default: 8080].")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of /metrics [default: 9090].")
+@click.option("--no-demo", is_flag=True, help="Make no demo tenant.")
+@pass_invocation
+def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port: int | None, *, no_demo: bool) -> None:
+    """Run everything here: embedded Postgres, migrations, a demo tenant, the service. For development only.
+
+    Keeps its data in the data dir and finds it again at the next start; uses ROLLHOUSE_DATABASE_URL or ROLLHOUSE_REDIS_URL where they are set.
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path(invocation.settings.data_dir).absolute()
+    invocation.data_dir = folder
+    settings = with_address(invocation.settings, host, port, metrics_port)
+    for wanted in (settings.port, settings.metrics_port):
+        require_free(settings.host, wanted)
+    server = None if invocation.environment.database_url is not None else EmbeddedPostgres(folder / "pg", embedded_programs())
+    try:
+        if server is not None:
+            invocation.say(f"Starting Postgres in {server.folder} ...")
+            server.start()
+        settings = _prepare(invocation, settings, folder, server)
+        demo = None if no_demo else asyncio.run(_demo(settings, folder))
+        threading.Thread(target=_announce, args=(invocation, settings, demo), daemon=True).start()
+        serve_until_stopped(settings)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if server is not None:
+            server.stop()
+    invocation.say("Stopped; the data stays.")
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _prepare(invocation: Invocation, settings: Settings, folder: Path, server: EmbeddedPostgres | None) -> Settings:
+    """The settings completed, the private folder written, and the database migrated."""
+    private = folder / "private"
+    private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.chmod(0o700)
+    peppers = settings.peppers or new_pepper()
+    values = {
+        "database_url": server.url("rollhouse_app") if server is not None else settings.database_url,
+        "migration_database_url": server.url("rollhouse_migrator") if server is not None else settings.migration_database_url,
+        "public_url": invocation.environment.public_url or f"http://{settings.host}:{settings.port}",
+        "peppers": peppers,
+    }
+    _write_private(private / "dev.json", msgspec.json.encode({name: value for name, value in values.items() if value is not None}))
+    if values["migration_database_url"] is not None:
+        asyncio.run(migrate(values["migration_database_url"]))
+    return msgspec.structs.replace(settings, **values)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
+    """The demo tenant's SCIM URL and secret, made at the first start and kept in the private folder."""
+    kept = folder / "private" / "demo-secret"
+    assert settings.database_url and settings.peppers and settings.public_url  # noqa: S101, PT018 - set by _prepare
+    database = Database(settings.database_url, connections=1)
+    await database.open()
+    try:
+        try:
+            tenant = await tenants.find_tenant(database, DEMO_SLUG)
+        except NotFound:
+            tenant = await tenants.create_tenant(database, DEMO_SLUG, "Demo")
+            kept.unlink(missing_ok=True)
+        if not kept.exists():
+            _, minted = await credentials.create_secret(database, Peppers.parse(settings.peppers), tenant, label="made by rollhouse dev", expires=None)
+            _write_private(kept, minted.secret.encode())
+    finally:
+        await database.close()
+    return settings.public_url + tenant.path, kept.read_text()
+
+
+def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] | None) -> None:
+    """Print where everything is as soon as the service is ready."""
+    base = f"http://{settings.host}:{settings.port}"
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"{base}/readyz", timeout=2):  # noqa: S310 - our own address
+                break
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    limits = "counted in Redis" if settings.redis_url else "counted in this process"
+    data: dict[str, Any] = {"url": base, "metrics_url": f"http://{settings.host}:{settings.metrics_port}/metrics", "data_dir": settings.data_dir}
+    words = [f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).", f"Rate limits: {settings.rate_per_second}/s, burst {settings.burst}, {limits}."]
+    if demo is not None:
+        url, secret = demo
+        data |= {"tenant_url": url, "secret": secret}
+        words += ["", f"  Tenant URL    {url}", f"  Secret token  {secret}", "", "Try it:", f"  curl -s -H 'Authorization: Bearer {secret}' {url}/Users", "", "Ctrl-C ends it; the data stays."]
+    invocation.show(data, "\n".join(words))

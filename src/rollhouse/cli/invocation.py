@@ -1,0 +1,146 @@
+"""What every command shares: --json and --data-dir before or after the verb, settings, output, and exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rollhouse.database.pool import Database
+from rollhouse.scim.errors import ScimError, Unavailable
+from rollhouse.settings import Settings, SettingsError, read_settings
+from rollhouse.tenancy.secrets import Peppers
+
+FAILED = 1
+PRECONDITION = 3
+
+
+class Precondition(Exception):  # noqa: N818 - it is a state of the world, not a fault
+    """Something must be done before the command can work; the message says what."""
+
+
+class Invocation:
+    """One run of the command."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.data_dir: Path | None = None
+
+    @cached_property
+    def environment(self) -> Settings:
+        """The settings of the environment alone."""
+        return read_settings(os.environ)
+
+    @property
+    def settings(self) -> Settings:
+        """The environment's settings, completed by what `rollhouse dev` left in the data dir."""
+        settings = self.environment
+        folder = self.data_dir or Path(settings.data_dir)
+        left = folder / "private" / "dev.json"
+        try:
+            values: dict[str, str] = msgspec.json.decode(left.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            values = {}
+        missing = {name: value for name, value in values.items() if getattr(settings, name) is None}
+        return msgspec.structs.replace(settings, data_dir=str(folder), **missing)
+
+    @property
+    def peppers(self) -> Peppers:
+        """The keys for the MACs of secrets."""
+        text = self.settings.peppers
+        if text is None:
+            raise Precondition("ROLLHOUSE_PEPPERS is not set, and no `rollhouse dev` has made a data dir here. Set it, or name the folder: --data-dir DIR")
+        try:
+            return Peppers.parse(text)
+        except ValueError as error:
+            raise Precondition(f"ROLLHOUSE_PEPPERS cannot be used: {error}") from None
+
+    def run(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401 - what the work returns
+        """What `work` returns, given the open database."""
+        url = self.settings.database_url
+        if url is None:
+            raise Precondition("There is no database: start `rollhouse dev` first, name its folder with --data-dir DIR, or set ROLLHOUSE_DATABASE_URL.")
+
+        async def connected() -> Any:  # noqa: ANN401
+            database = Database(url, connections=4)
+            await database.open()
+            try:
+                return await work(database)
+            finally:
+                await database.close()
+
+        return asyncio.run(connected())
+
+    def show(self, data: object, words: str) -> None:
+        """Print `data` as one JSON document with --json, else the words, on stdout."""
+        click.echo(msgspec.json.encode(data).decode() if self.as_json else words)
+
+    def say(self, words: str) -> None:
+        """Print words for people on stderr."""
+        click.echo(words, err=True)
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+
+
+def _remember_json(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value:
+        context.ensure_object(Invocation).as_json = True
+
+
+def _remember_data_dir(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).data_dir = value
+
+
+def _shared(function: Any) -> Any:  # noqa: ANN401 - a click decorator
+    data_dir = click.option(
+        "--data-dir", type=click.Path(path_type=Path, file_okay=False), expose_value=False, callback=_remember_data_dir, help="Folder of `rollhouse dev` [default: .rollhouse]."
+    )
+    as_json = click.option("--json", is_flag=True, expose_value=False, callback=_remember_json, help="Print JSON on stdout, words on stderr.")
+    return data_dir(as_json(function))
+
+
+def command(group: click.Group, name: str, *, example: str) -> Callable[[Any], Any]:
+    """A decorator that makes a command of a function, with the shared options and an example in its help."""
+
+    def decorate(function: Any) -> Any:  # noqa: ANN401
+        return group.command(name, epilog=f"Example: {example}")(_shared(function))
+
+    return decorate
+
+
+def group(parent: click.Group | None, name: str) -> Callable[[Any], click.Group]:
+    """A decorator that makes a group of commands of a function, with the shared options."""
+
+    def decorate(function: Any) -> click.Group:  # noqa: ANN401
+        make = parent.group(name) if parent is not None else click.group(name)
+        made: click.Group = make(_shared(function))
+        return made
+
+    return decorate
+
+
+def guarded(run: Callable[[], Any]) -> None:
+    """Run the command and end the process: 0 done, 1 failed, 2 wrong usage, 3 something must be done first."""
+    try:
+        result = run()
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (Precondition, SettingsError, Unavailable) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(PRECONDITION)
+    except ScimError as error:
+        click.echo(f"error: {error.detail}", err=True)
+        sys.exit(FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)

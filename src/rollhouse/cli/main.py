@@ -1,0 +1,22 @@
+"""The `rollhouse` command and its groups."""
+
+import click
+
+from rollhouse import __version__
+from rollhouse.cli.invocation import group, guarded
+
+
+@group(None, "rollhouse")
+@click.version_option(__version__)
+def rollhouse() -> None:
+    """A multi-tenant SCIM 2.0 provisioning service.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something must be done first.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    from rollhouse.cli import database, dev, seed, serve, tenants  # noqa: F401, PLC0415 - each adds its commands to the group above
+
+    guarded(lambda: rollhouse.main(standalone_mode=False))

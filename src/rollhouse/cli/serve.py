@@ -1,0 +1,76 @@
+"""`rollhouse serve`: one server process with one worker (scale by processes)."""
+
+import os
+import socket
+
+import click
+import msgspec
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
+
+from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
+from rollhouse.cli.main import rollhouse
+from rollhouse.http.service import Service
+from rollhouse.settings import PREFIX, Settings
+
+HEADER_TIMEOUT_MILLISECONDS = 10_000
+
+
+@command(rollhouse, "serve", example="rollhouse serve --host 0.0.0.0 --port 8080 --metrics-port 9090")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of SCIM and the probes [default: 8080].")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of /metrics [default: 9090].")
+@pass_invocation
+def serve(invocation: Invocation, host: str | None, port: int | None, metrics_port: int | None) -> None:
+    """Serve SCIM. Needs ROLLHOUSE_DATABASE_URL, ROLLHOUSE_PEPPERS and ROLLHOUSE_PUBLIC_URL, or the data dir of a running `rollhouse dev`."""
+    settings = invocation.settings
+    serve_until_stopped(with_address(settings, host, port, metrics_port))
+
+
+def with_address(settings: Settings, host: str | None, port: int | None, metrics_port: int | None) -> Settings:
+    """The settings with the address options that were given."""
+    given = {"host": host, "port": port, "metrics_port": metrics_port}
+    return msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def serve_until_stopped(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are finished.
+
+    Raises:
+        SettingsError: a setting that serving needs is missing or malformed.
+        Precondition: a port is taken.
+    """
+    Service(settings)  # refuses bad settings here, with a message, rather than in the worker
+    for port in (settings.port, settings.metrics_port):
+        require_free(settings.host, port)
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        if value is not None:
+            os.environ[PREFIX + name.upper()] = str(value)
+    Granian(
+        "rollhouse.http.app:create_app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        workers=1,
+        factory=True,
+        websockets=False,
+        log_access=False,
+        log_level="warning",  # type: ignore[arg-type]
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
+        workers_kill_timeout=8,
+    ).serve()
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises:
+    Precondition: something listens on that port already.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Precondition(f"The port {port} on {host} cannot be used: {error.strerror}. Choose another with --port or --metrics-port.") from None

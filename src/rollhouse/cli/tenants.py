@@ -1,0 +1,159 @@
+"""`rollhouse tenant` and `rollhouse secret`: tenants, their limits and their SCIM secrets."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from rollhouse.cli.invocation import Invocation, Precondition, command, group, pass_invocation
+from rollhouse.cli.main import rollhouse
+from rollhouse.database.pool import Database
+from rollhouse.tenancy import credentials
+from rollhouse.tenancy import tenants as directory
+from rollhouse.tenancy.tenants import Tenant
+
+
+@group(rollhouse, "tenant")
+def tenant() -> None:
+    """Create, list and show tenants, and set their rate limits."""
+
+
+@group(rollhouse, "secret")
+def secret() -> None:
+    """Create, list and revoke SCIM secrets."""
+
+
+def scim_url(invocation: Invocation, found: Tenant) -> str:
+    """The tenant's SCIM URL, from ROLLHOUSE_PUBLIC_URL or from what `rollhouse dev` wrote."""
+    public_url = invocation.settings.public_url
+    if public_url is None:
+        raise Precondition("ROLLHOUSE_PUBLIC_URL is not set: give the address that identity providers use, e.g. https://scim.example.com")
+    return public_url.rstrip("/") + found.path
+
+
+def _described(invocation: Invocation, found: Tenant) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "slug": found.slug,
+        "scim_url": scim_url(invocation, found),
+        "name": found.name,
+        "status": found.status,
+        "rate_per_second": found.rate_per_second,
+        "burst": found.burst,
+        "created": found.created,
+    }
+
+
+def _limit(found: Tenant) -> str:
+    if found.rate_per_second is None:
+        return "default limit"
+    return "no limit" if found.rate_per_second == 0 else f"{found.rate_per_second}/s, burst {found.burst}"
+
+
+@command(tenant, "create", example='rollhouse tenant create acme --name "Acme Ltd"')
+@click.argument("slug")
+@click.option("--name", required=True, help="The customer's name, for people.")
+@pass_invocation
+def create(invocation: Invocation, slug: str, name: str) -> None:
+    """Create a tenant; its SLUG is part of its SCIM URL for ever."""
+
+    async def work(database: Database) -> Tenant:
+        return await directory.create_tenant(database, slug, name)
+
+    scim_url(invocation, Tenant(id=None, slug=slug, name=name, status=""))  # type: ignore[arg-type]
+    made = invocation.run(work)
+    url = scim_url(invocation, made)
+    invocation.show({"id": made.id, "slug": made.slug, "scim_url": url}, f"Tenant {made.slug} is ready.\n  Tenant URL  {url}\nNext: rollhouse secret create {made.slug}")
+
+
+@command(tenant, "list", example="rollhouse tenant list --json")
+@pass_invocation
+def list_(invocation: Invocation) -> None:
+    """List every tenant."""
+    found = invocation.run(directory.list_tenants)
+    lines = [f"{one.slug:<24} {one.status:<10} {_limit(one):<20} {one.name}" for one in found]
+    invocation.show([_described(invocation, one) for one in found], "\n".join(lines) or "There is no tenant yet: rollhouse tenant create SLUG --name NAME")
+
+
+@command(tenant, "show", example="rollhouse tenant show acme")
+@click.argument("slug")
+@pass_invocation
+def show(invocation: Invocation, slug: str) -> None:
+    """Show one tenant."""
+    found = invocation.run(lambda database: directory.find_tenant(database, slug))
+    words = f"{found.slug} ({found.name}), {found.status}, {_limit(found)}\n  Tenant URL  {scim_url(invocation, found)}\n  Id          {found.id}"
+    invocation.show(_described(invocation, found), words)
+
+
+@command(tenant, "set-limit", example="rollhouse tenant set-limit acme --rate 100 --burst 400")
+@click.argument("slug")
+@click.option("--rate", type=click.IntRange(0), required=True, help="Sustained requests a second; 0 switches the limit off.")
+@click.option("--burst", type=click.IntRange(0), required=True, help="Requests at once after a pause.")
+@pass_invocation
+def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
+    """Give a tenant its own rate limit; effective within five seconds."""
+    found = invocation.run(lambda database: directory.set_limit(database, slug, rate, burst))
+    invocation.show(_described(invocation, found), f"{found.slug}: {_limit(found)}, effective within five seconds.")
+
+
+@command(secret, "create", example='rollhouse secret create acme --label "Entra, production" --expires 2027-06-30')
+@click.argument("slug")
+@click.option("--label", help="What it is for, for people.")
+@click.option("--expires", help="A date (2027-06-30), a time (2027-06-30T12:00:00Z) or days from now (90d). Default: never.")
+@pass_invocation
+def create_secret(invocation: Invocation, slug: str, label: str | None, expires: str | None) -> None:
+    """Create a SCIM secret. It is shown this once and stored nowhere."""
+    moment = _moment(expires)
+    peppers = invocation.peppers
+
+    async def work(database: Database) -> Any:  # noqa: ANN401
+        found = await directory.find_tenant(database, slug)
+        return await credentials.create_secret(database, peppers, found, label=label, expires=moment)
+
+    credential_id, minted = invocation.run(work)
+    data = {"id": credential_id, "secret": minted.secret, "prefix": minted.prefix}
+    invocation.show(data, f"{minted.secret}\n\nPaste it into the identity provider now: it is not shown again. Its name is {minted.prefix}.")
+
+
+@command(secret, "list", example="rollhouse secret list acme")
+@click.argument("slug")
+@pass_invocation
+def list_secrets(invocation: Invocation, slug: str) -> None:
+    """List a tenant's secrets, never the secrets themselves."""
+
+    async def work(database: Database) -> list[credentials.Credential]:
+        return await credentials.list_secrets(database, await directory.find_tenant(database, slug))
+
+    found = invocation.run(work)
+    data = [{"id": one.id, "prefix": one.prefix, "label": one.label, "state": one.state, "created": one.created, "expires": one.expires, "revoked": one.revoked} for one in found]
+    lines = [f"{one.prefix:<20} {one.state:<8} {one.created:%Y-%m-%d}  {one.label or ''}" for one in found]
+    invocation.show(data, "\n".join(lines) or f"{slug} has no secret yet: rollhouse secret create {slug}")
+
+
+@command(secret, "revoke", example="rollhouse secret revoke acme scimsk_0a1B2c3D4e5F")
+@click.argument("slug")
+@click.argument("name")
+@pass_invocation
+def revoke(invocation: Invocation, slug: str, name: str) -> None:
+    """Revoke a secret by its prefix or id; refused everywhere within five seconds."""
+
+    async def work(database: Database) -> credentials.Credential:
+        return await credentials.revoke_secret(database, await directory.find_tenant(database, slug), name)
+
+    found = invocation.run(work)
+    invocation.show({"id": found.id, "prefix": found.prefix, "state": found.state, "revoked": found.revoked}, f"{found.prefix} is revoked.")
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if text.endswith("d") and text[:-1].isdecimal():
+            return datetime.now(UTC) + timedelta(days=int(text[:-1]))
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no date, time or number of days", param_hint="--expires") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment <= datetime.now(UTC):
+        raise click.BadParameter(f"{text!r} has passed", param_hint="--expires")
+    return moment

@@ -1,0 +1,65 @@
+"""Applying the Alembic revisions as the migrator role, and telling whether a database is up to date."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from rollhouse.database.tables import SCHEMA
+
+
+def _location() -> Path:
+    """Where the revisions lie: beside the package in a wheel, at the top of the repository in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    packaged = package / "_migrations"
+    return packaged if packaged.is_dir() else package.parent.parent / "migrations"
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_location()))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that this release needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("no migrations are packaged with this release")
+    return head
+
+
+async def migrate(url: str) -> str:
+    """Bring the database behind `url` (the migrator role) to the newest revision, which is returned.
+
+    One process migrates at a time (advisory lock); the others wait for it.
+    """
+
+    async def connect(*_: object, **__: object) -> Any:  # noqa: ANN401 - SQLAlchemy passes it through
+        return await asyncpg.connect(url)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.execute(text("SET ROLE rollhouse_owner"))
+        await connection.execute(text("SELECT pg_advisory_lock(7011998)"))
+        await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        await connection.commit()
+        await connection.run_sync(_upgrade)
+        await connection.commit()
+    await engine.dispose()
+    return newest_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(_config(connection), "head")
+
+
+CURRENT_REVISION = f"SELECT version_num FROM {SCHEMA}.alembic_version"

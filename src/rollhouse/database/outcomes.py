@@ -1,0 +1,70 @@
+"""What a failure of Postgres means for the request that met it: one table from SQLSTATE to outcome."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from rollhouse.scim.errors import InternalError, InvalidValue, NotFound, PreconditionFailed, ScimError, Unavailable, Uniqueness
+
+RETRY_AFTER_SECONDS = 5
+
+RETRYABLE = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole and is worth another try."""
+
+_BUSY = {
+    "53100": "the database's disk is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has no free connection",
+    "55P03": "a lock was not free in time",
+    "57014": "the statement took too long",
+    "57P01": "the database ended the connection",
+    "57P02": "the database is recovering from a crash",
+    "57P03": "the database is starting",
+    "25006": "the database is read-only",
+    "40001": "the change collided with others too often",
+    "40P01": "the change collided with others too often",
+}
+
+
+def meaning(error: Exception) -> ScimError | None:
+    """The refusal that a database error stands for, or None when it is a fault of ours."""
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return Unavailable("The service is busy; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+        return Unavailable("The service cannot reach its database for the moment; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    state = getattr(error, "sqlstate", None)
+    if state in _BUSY:
+        return Unavailable(f"The service is busy ({_BUSY[state]}); try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    match state:
+        case "23505":
+            return Uniqueness("A resource with this value exists already in the tenant.")
+        case "RH404":
+            return NotFound("There is no such resource in this tenant.")
+        case "RH412":
+            return PreconditionFailed("The resource was changed in the meantime: read it again and send its current ETag in If-Match.")
+        case "RH422":
+            unknown = str(error).partition(": ")[2]
+            return InvalidValue(f"None of the members exists in this tenant ({unknown}). Create the users first, then send the members again.")
+        case "22021" | "22P05":
+            return InvalidValue("A value holds a character that cannot be stored.")
+        case _:
+            return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the refusal that a database error stands for.
+
+    Raises:
+        Unavailable, Uniqueness, NotFound, PreconditionFailed, InvalidValue: by the table above.
+        InternalError: any other SQLSTATE; the log names it.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        refusal = meaning(error)
+        if refusal is None:
+            raise InternalError("The service met a fault of its own; it has been logged.") from error
+        raise refusal from error

@@ -1,0 +1,1 @@
+"""A tenant's resources and memberships: every SQL statement about them."""

@@ -1,0 +1,304 @@
+"""A condition becomes SQL through SQLAlchemy Core: names through a closed map, values only ever bound, texts compiled once per shape."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Float, Select, Text, Uuid, and_, bindparam, cast, exists, false, func, literal_column, not_, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, asyncpg
+
+from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
+from rollhouse.scim.conditions import All, AnyOf, Condition, Element, Field, Not, Present, Test
+from rollhouse.scim.keys import KEY_BYTES_LIMIT, index_key
+from rollhouse.scim.memberships import is_resource_id
+
+COMPILED_STATEMENTS = 1024
+"""Bound of the cache of compiled texts; one per shape of filter, whatever its values."""
+
+_NOBODY = UUID(int=0)
+_R = RESOURCES.alias("r")
+_DIALECT = asyncpg.dialect()
+_TENANT = bindparam("tenant", type_=Uuid)
+_TYPE = bindparam("type", type_=Text)
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """What a list is ordered by; without it, by id, which is the order of creation."""
+
+    field: Field
+    descending: bool = False
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """SQL text and its arguments, in order."""
+
+    sql: str
+    arguments: list[Any]
+
+
+class _Compiled(msgspec.Struct, frozen=True):
+    sql: str
+    names: tuple[str, ...]
+    constants: dict[str, Any]
+
+
+def page_statement(condition: Condition | None, sort: Sort | None, *, relation: str | None, **bound: object) -> Statement:
+    """The statement for one page; `bound` gives tenant, type, base_url, limit and offset."""
+    shape, values = _shape(condition)
+    return _arguments(_compile_page(shape, sort, relation), {**bound, **values})
+
+
+def count_statement(condition: Condition, **bound: object) -> Statement:
+    """The statement that counts what meets the condition; `bound` gives tenant and type."""
+    shape, values = _shape(condition)
+    return _arguments(_compile_count(shape), {**bound, **values})
+
+
+def _arguments(compiled: _Compiled, values: dict[str, Any]) -> Statement:
+    return Statement(compiled.sql, [values[name] if name in values else compiled.constants[name] for name in compiled.names])
+
+
+def _shape(condition: Condition | None) -> tuple[Condition | None, dict[str, Any]]:
+    """The condition with its values replaced by their places, and the values by place, as Postgres wants them."""
+    values: dict[str, Any] = {}
+
+    def place(node: Condition) -> Condition:
+        match node:
+            case Test(field, operator, value):
+                name = f"v{len(values)}"
+                values[name] = _bound_value(field, operator, value)
+                if field.index is not None and operator == "eq":
+                    values[f"{name}_key"] = index_key(str(value))
+                if _uses_prefix(field, operator, value):
+                    values[f"{name}_end"] = _after_prefix(str(value))
+                    return Test(field, operator, f"{name} prefix")
+                return Test(field, operator, name)
+            case Element(container, inner):
+                return Element(container, place(inner))
+            case All(terms):
+                return All(tuple(place(term) for term in terms))
+            case AnyOf(terms):
+                return AnyOf(tuple(place(term) for term in terms))
+            case Not(term):
+                return Not(place(term))
+            case Present():
+                return node
+
+    return (place(condition) if condition is not None else None), values
+
+
+def _bound_value(field: Field, operator: str, value: Any) -> Any:  # noqa: ANN401 - text, number or moment
+    if field.source in ("created", "lastmodified"):
+        return datetime.fromisoformat(str(value))
+    if field.source != "document" and operator == "eq":
+        return UUID(value) if is_resource_id(value) else _NOBODY
+    if field.kind == "boolean":
+        return "true" if value else "false"
+    return value
+
+
+def _uses_prefix(field: Field, operator: str, value: Any) -> bool:  # noqa: ANN401
+    return operator == "sw" and field.index is not None and bool(field.container) and 0 < len(str(value).encode()) <= KEY_BYTES_LIMIT - 64
+
+
+def _after_prefix(prefix: str) -> str:
+    """The first text, in code point order, behind every text that begins with the prefix."""
+    for at in range(len(prefix) - 1, -1, -1):
+        point = ord(prefix[at]) + 1
+        if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - surrogates are no characters
+            point = 0xE000
+        if point <= 0x10FFFF:  # noqa: PLR2004 - the last code point
+            return prefix[:at] + chr(point)
+    return "\U0010ffff" * (len(prefix) + 1)
+
+
+@lru_cache(maxsize=COMPILED_STATEMENTS)
+def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | None) -> _Compiled:
+    related: ColumnElement[Any] = literal_column("NULL::text")
+    if relation is not None:
+        related = func.rollhouse.encode_relation(_TENANT, bindparam("relation", relation, type_=Text), _R.c.id, bindparam("base_url", type_=Text))
+    columns = (_R.c.id, _R.c.document, _R.c.version, _R.c.created, _R.c.last_modified, related.label("relation"))
+    order = [*([_order(sort)] if sort else []), _R.c.id]
+    return _compile(_where(select(*columns), shape).order_by(*order).limit(bindparam("limit", type_=None)).offset(bindparam("offset", type_=None)))
+
+
+@lru_cache(maxsize=COMPILED_STATEMENTS)
+def _compile_count(shape: Condition) -> _Compiled:
+    return _compile(_where(select(func.count()).select_from(_R), shape))
+
+
+def _where(statement: Select[Any], shape: Condition | None) -> Select[Any]:
+    statement = statement.where(_R.c.tenant_id == _TENANT, _R.c.resource_type == _TYPE)
+    return statement if shape is None else statement.where(_condition(shape))
+
+
+def _compile(statement: Select[Any]) -> _Compiled:
+    compiled = statement.compile(dialect=_DIALECT)
+    return _Compiled(str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
+
+
+def _order(sort: Sort) -> ColumnElement[Any]:
+    """Ascending puts absent values last, descending first (RFC 7644 section 3.4.2.3)."""
+    field = sort.field
+    if field.source == "document":
+        key: ColumnElement[Any] = _sort_key(field)
+    else:
+        key = {"created": _R.c.created, "lastmodified": _R.c.last_modified}.get(field.source, _R.c.id)
+    return key.desc().nulls_first() if sort.descending else key.asc().nulls_last()
+
+
+def _sort_key(field: Field) -> ColumnElement[Any]:
+    """The value to order by; of a multi-valued attribute the primary one, else the first."""
+    if not field.multi:
+        return _ordered_value(field, _leaf(_node(field.container), field))
+    element = func.coalesce(
+        func.jsonb_path_query_first(_node(field.container), literal_column("'$[*] ? (@.primary == true)'::jsonpath"), type_=JSONB),
+        _node(field.container).op("->")(literal_column("0")),
+        type_=JSONB,
+    )
+    return _ordered_value(field, _leaf(element, field))
+
+
+def _condition(node: Condition) -> ColumnElement[bool]:
+    match node:
+        case Test(field, operator, name):
+            return _test(field, operator, str(name))
+        case Present(field):
+            return _present(field)
+        case Element(container, inner):
+            indexed = [_by_key(test.field, str(test.value)) for test in _indexed_tests(inner)]
+            return and_(*indexed, _any_element(container, lambda element: _inside(inner, element)))
+        case All(terms):
+            return and_(*(_condition(term) for term in terms))
+        case AnyOf(terms):
+            return or_(*(_condition(term) for term in terms))
+        case Not(term):
+            return not_(_condition(term))
+
+
+def _inside(node: Condition, element: ColumnElement[Any]) -> ColumnElement[bool]:
+    """A condition about one element of a complex attribute."""
+    match node:
+        case Test(field, operator, name):
+            return _compared(field, operator, _leaf(element, field), str(name))
+        case Present(field):
+            return _leaf(element, field).is_not(None)
+        case All(terms):
+            return and_(*(_inside(term, element) for term in terms))
+        case AnyOf(terms):
+            return or_(*(_inside(term, element) for term in terms))
+        case Not(term):
+            return not_(_inside(term, element))
+        case Element():
+            return false()  # the grammar has no brackets within brackets
+
+
+def _indexed_tests(node: Condition) -> list[Test]:
+    """The equalities that every element in question meets and an index knows: they find the candidates."""
+    terms = node.terms if isinstance(node, All) else (node,)
+    return [term for term in terms if isinstance(term, Test) and term.operator == "eq" and term.field.index is not None]
+
+
+def _test(field: Field, operator: str, name: str) -> ColumnElement[bool]:
+    if field.source == "id":
+        return _R.c.id == bindparam(name, type_=Uuid) if operator == "eq" else _compared(field, operator, cast(_R.c.id, Text), name)
+    if field.source in ("created", "lastmodified"):
+        column = _R.c.created if field.source == "created" else _R.c.last_modified
+        return _ordering(operator)(column, bindparam(name, type_=column.type))
+    if field.source != "document":
+        return _related(field, operator, name)
+    if name.endswith(" prefix"):
+        return _by_prefix(field, name.removesuffix(" prefix"))
+    if field.index is not None and operator == "eq":
+        return _by_key(field, name)
+    if field.multi:
+        return _any_element(field, lambda element: _compared(field, operator, _leaf(element, field), name))
+    return _compared(field, operator, _leaf(_node(field.container), field), name)
+
+
+def _present(field: Field) -> ColumnElement[bool]:
+    if field.source in ("memberships", "derived"):
+        return _related(field, "pr", "")
+    if field.source != "document":
+        return _R.c.id.is_not(None)
+    if field.multi and field.leaf is not None:
+        return _any_element(field, lambda element: _leaf(element, field).is_not(None))
+    return _leaf(_node(field.container), field).is_not(None)
+
+
+def _by_key(field: Field, name: str) -> ColumnElement[bool]:
+    return _key_rows(field, lambda key: key == bindparam(f"{name}_key", type_=Text))
+
+
+def _by_prefix(field: Field, name: str) -> ColumnElement[bool]:
+    return _key_rows(field, lambda key: and_(key >= bindparam(name, type_=Text), key < bindparam(f"{name}_end", type_=Text)))
+
+
+def _key_rows(field: Field, meets: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    k = RESOURCE_KEYS.alias()
+    attribute = bindparam(None, field.index, type_=Text)
+    return _R.c.id.in_(select(k.c.resource_id).where(k.c.tenant_id == _TENANT, k.c.resource_type == _TYPE, k.c.attribute == attribute, meets(k.c.key)))
+
+
+def _related(field: Field, operator: str, name: str) -> ColumnElement[bool]:
+    m = MEMBERSHIPS.alias()
+    mine, other = (m.c.group_id, m.c.member_id) if field.source == "memberships" else (m.c.member_id, m.c.group_id)
+    rows = select(mine).where(m.c.tenant_id == _TENANT)
+    if operator == "eq":
+        return _R.c.id.in_(rows.where(other == bindparam(name, type_=Uuid)))
+    if operator == "pr":
+        return exists(rows.where(mine == _R.c.id))
+    return exists(rows.where(mine == _R.c.id, _compared(field, operator, cast(other, Text), name)))
+
+
+def _any_element(field: Field, meets: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    if not field.multi:
+        return meets(_node(field.container))
+    element = func.jsonb_array_elements(_node(field.container), type_=JSONB).column_valued()
+    return exists(select(literal_column("1")).where(meets(element)))
+
+
+def _node(steps: tuple[str, ...]) -> ColumnElement[Any]:
+    node: ColumnElement[Any] = _R.c.comparable
+    for step in steps:
+        node = node[step]
+    return node
+
+
+def _leaf(node: ColumnElement[Any], field: Field) -> ColumnElement[Any]:
+    """The value as text, NULL when absent."""
+    if field.leaf is not None:
+        return node[field.leaf].astext
+    return node.op("#>>", return_type=Text)(literal_column("'{}'::text[]"))
+
+
+def _ordered_value(field: Field, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(value, Float) if field.kind == "number" else value.collate("C")
+
+
+def _compared(field: Field, operator: str, value: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The comparison as a condition that is never NULL, so that `not` inverts it."""
+    wanted = bindparam(name.removesuffix(" prefix"), type_=Float if field.kind == "number" else Text)
+    match operator:
+        case "co":
+            met: ColumnElement[bool] = func.strpos(value, wanted) > 0
+        case "sw":
+            met = func.starts_with(value, wanted)
+        case "ew":
+            met = func.right(value, func.length(wanted)) == wanted
+        case _:
+            met = _ordering(operator)(_ordered_value(field, value), wanted)
+    return func.coalesce(met, false())
+
+
+def _ordering(operator: str) -> Callable[[Any, Any], ColumnElement[bool]]:
+    return {
+        "eq": lambda left, right: left == right,
+        "gt": lambda left, right: left > right,
+        "ge": lambda left, right: left >= right,
+        "lt": lambda left, right: left < right,
+        "le": lambda left, right: left <= right,
+    }[operator]

@@ -1,0 +1,287 @@
+"""The verbs on a tenant's resources. Each is one round trip where one SQL function can do it (docs/decisions/0003)."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from rollhouse.database.identifiers import new_id
+from rollhouse.database.pool import Database, Row
+from rollhouse.directory.queries import Sort, Statement, count_statement, page_statement
+from rollhouse.scim.comparison import comparable, index_entries
+from rollhouse.scim.conditions import Condition, Test
+from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
+from rollhouse.scim.keys import index_key
+from rollhouse.scim.memberships import MembershipChange, is_resource_id
+from rollhouse.scim.messages import encode
+from rollhouse.scim.patching import Document, Operation, patch_document, patch_memberships, read_document, replace_document
+from rollhouse.scim.representation import Record
+from rollhouse.scim.schemas import ResourceType
+from rollhouse.scim.tolerances import Noted, Tolerance
+
+WRITE_TRIES = 20
+"""Compare-and-swap attempts of one PATCH or PUT; each failure means that another writer got through."""
+READ_TIMEOUT_MILLISECONDS = 2000
+"""Longest that a composed filter may scan within its tenant."""
+
+_GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5)"
+_FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7)"
+_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4)"
+_TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """One tenant's resources of one type: where every verb acts. `base_url` is the tenant's SCIM URL."""
+
+    database: Database
+    tenant_id: UUID
+    resource_type: ResourceType
+    base_url: str
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What a list request asks for; `start_index` counts from 1, `count` may be 0."""
+
+    condition: Condition | None = None
+    sort: Sort | None = None
+    start_index: int = 1
+    count: int = 100
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list and how many resources there are in all."""
+
+    records: list[Record]
+    total: int
+
+
+async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -> Record:
+    """The resource; its members or groups only if asked for. One round trip.
+
+    Raises:
+        NotFound: the tenant has none of that id and type.
+    """
+    rows = await scope.database.call(
+        _GET, scope.tenant_id, scope.resource_type.name, _known_form(resource_id), scope.resource_type.relation if with_relation else None, scope.base_url
+    )
+    if not rows:
+        raise NotFound(f"There is no {scope.resource_type.name} {quoted(resource_id)} in this tenant.")
+    return _record(rows[0])
+
+
+async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> Page:
+    """One page in order of creation (or of `sort`). Equality on an indexed attribute is one round trip, all else three or four.
+
+    Raises:
+        TooMany: a filter had to look at more than the time allows.
+    """
+    relation = scope.resource_type.relation if with_relation else None
+    found = query.condition
+    if isinstance(found, Test) and found.operator == "eq" and found.field.source == "document" and found.field.index and query.start_index == 1 and query.count:
+        key = index_key(str(found.value))
+        rows = await scope.database.call(
+            _FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url
+        )
+        if len(rows) < query.count:
+            return Page([_record(row) for row in rows], len(rows))
+    return await _list_composed(scope, query, relation)
+
+
+async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Page:
+    bound = {"tenant": scope.tenant_id, "type": scope.resource_type.name}
+    page = page_statement(query.condition, query.sort, relation=relation, base_url=scope.base_url, limit=query.count, offset=query.start_index - 1, **bound)
+    async with scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx:
+        try:
+            rows = await tx.fetch(page.sql, *page.arguments) if query.count else []
+            if query.condition is None:
+                total = (await tx.fetch(_TOTAL, scope.resource_type.name))[0][0]
+            elif rows and len(rows) < query.count:
+                total = query.start_index - 1 + len(rows)
+            else:
+                counting: Statement = count_statement(query.condition, **bound)
+                total = (await tx.fetch(counting.sql, *counting.arguments))[0][0]
+        except asyncpg.QueryCanceledError:
+            raise TooMany("The filter has to look at too many resources. Filter by userName, externalId, displayName or emails.value with eq or sw.") from None
+    return Page([_record(row) for row in rows], total)
+
+
+async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
+    """The new resource. One round trip; two for a group that comes with members.
+
+    Raises:
+        InvalidValue: a value does not fit, a required one is missing, or none of the members exists.
+        Uniqueness: a unique value is taken (decided by the index).
+    """
+    document, members = read_document(scope.resource_type, body, noted)
+    compared = comparable(scope.resource_type, document)
+    resource_id = new_id()
+    text = encode(document).decode()
+    rows = await _write(
+        scope,
+        document,
+        _CREATE,
+        scope.tenant_id,
+        scope.resource_type.name,
+        resource_id,
+        text,
+        encode(compared).decode(),
+        *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared)),
+        _member_ids(list(members.added), noted),
+    )
+    if rows[0]["unknown"]:
+        noted.add(Tolerance.UNKNOWN_MEMBER)
+    if members.added:
+        return await get_resource(scope, str(resource_id), with_relation=True)
+    return Record(resource_id, text, 1, rows[0]["created"], rows[0]["created"])
+
+
+async def replace_resource(scope: Scope, resource_id: str, body: Document, noted: Noted, *, expected: int | None) -> Record:
+    """The resource after a PUT (RFC 7644 section 3.5.1).
+
+    Raises:
+        NotFound, InvalidValue, Uniqueness: as for creating and getting one.
+        PreconditionFailed: `expected` is not the current version (decided in the write statement).
+    """
+    resource_type = scope.resource_type
+    return await _swap(scope, resource_id, lambda document: replace_document(resource_type, document, body, noted), noted, expected=expected)
+
+
+async def patch_resource(scope: Scope, resource_id: str, operations: list[Operation], noted: Noted, *, expected: int | None) -> Record | None:
+    """The resource after a PATCH (RFC 7644 section 3.5.2), or None when only members were named: their group is not read.
+
+    Raises:
+        InvalidPath, InvalidValue, Mutability, NoTarget: an operation cannot be carried out; nothing is changed.
+        NotFound, Uniqueness, PreconditionFailed: as for PUT.
+    """
+    resource_type = scope.resource_type
+    members = patch_memberships(resource_type, operations, noted)
+    if members is not None:
+        await _update(scope, _known_form(resource_id), members=members, expected=expected, noted=noted)
+        return None
+    return await _swap(scope, resource_id, lambda document: patch_document(resource_type, document, operations, noted), noted, expected=expected)
+
+
+async def delete_resource(scope: Scope, resource_id: str, *, expected: int | None) -> None:
+    """Remove the resource, its keys and memberships. One round trip.
+
+    Raises:
+        NotFound: there is none of that id and type.
+        PreconditionFailed: `expected` is not the current version.
+    """
+    await scope.database.call(_DELETE, scope.tenant_id, scope.resource_type.name, _known_form(resource_id), expected)
+
+
+Edit = Callable[[Document], tuple[Document, MembershipChange]]
+
+
+async def _swap(scope: Scope, resource_id: str, edit: Edit, noted: Noted, *, expected: int | None) -> Record:
+    """Read, edit, and write if the version is still the one read; again when another writer was faster. A change of nothing writes nothing."""
+    for attempt in range(WRITE_TRIES):
+        record = await get_resource(scope, resource_id, with_relation=scope.resource_type.derived is not None)
+        before: Document = msgspec.json.decode(record.document)
+        after, members = edit(msgspec.json.decode(record.document))
+        if after == before:
+            if not members:
+                _check_version(record, expected)
+                return record
+            row = await _update(scope, record.id, members=members, expected=expected, noted=noted)
+            return Record(record.id, record.document, row["version"], record.created, row["last_modified"])
+        try:
+            row = await _update(
+                scope, record.id, before=before, after=after, members=members, expected=record.version if expected is None else expected, noted=noted
+            )
+        except PreconditionFailed:
+            if expected is not None:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.004) * (attempt + 1))  # noqa: S311 - jitter
+            continue
+        return Record(record.id, encode(after).decode(), row["version"], row["created"], row["last_modified"], record.relation)
+    raise Unavailable("The resource is being changed by many requests at once; try again.", retry_after_seconds=1)
+
+
+async def _update(
+    scope: Scope,
+    resource_id: UUID,
+    *,
+    members: MembershipChange,
+    expected: int | None,
+    noted: Noted,
+    before: Document | None = None,
+    after: Document | None = None,
+) -> Row:
+    resource_type = scope.resource_type
+    gone: set[tuple[str, str]] = set()
+    new: set[tuple[str, str]] = set()
+    compared = None
+    if before is not None and after is not None:
+        compared = comparable(resource_type, after)
+        old_entries, new_entries = index_entries(resource_type, comparable(resource_type, before)), index_entries(resource_type, compared)
+        gone, new = old_entries - new_entries, new_entries - old_entries
+    rows = await _write(
+        scope,
+        after or {},
+        _UPDATE,
+        scope.tenant_id,
+        resource_type.name,
+        resource_id,
+        expected,
+        encode(after).decode() if after is not None else None,
+        encode(compared).decode() if compared is not None else None,
+        *_index_rows(resource_type, new),
+        [attribute for attribute, _ in gone],
+        [key for _, key in gone],
+        members.clears,
+        _member_ids(list(members.added), noted),
+        [UUID(member) for member in members.removed if is_resource_id(member)],
+    )
+    if rows[0]["unknown"]:
+        noted.add(Tolerance.UNKNOWN_MEMBER)
+    return rows[0]
+
+
+async def _write(scope: Scope, document: Document, sql: str, *arguments: object) -> list[Row]:
+    try:
+        return await scope.database.call(sql, *arguments)
+    except Uniqueness:
+        names = ", ".join(sorted(scope.resource_type.unique))
+        value = next((value for name, value in document.items() if name.lower() in scope.resource_type.unique), "")
+        raise Uniqueness(f"Another {scope.resource_type.name} of this tenant has the {names} {quoted(value)}. Find it by a filter and update it instead.") from None
+
+
+def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
+    ordered = sorted(entries)
+    return [attribute for attribute, _ in ordered], [key for _, key in ordered], [attribute in resource_type.unique for attribute, _ in ordered]
+
+
+def _member_ids(members: list[str], noted: Noted) -> list[UUID]:
+    """The ids that can name a resource of ours.
+
+    Raises:
+        InvalidValue: there are members, and none of them can.
+    """
+    known = [UUID(member) for member in members if is_resource_id(member)]
+    if len(known) < len(members):
+        noted.add(Tolerance.UNKNOWN_MEMBER)
+        if not known:
+            raise InvalidValue(f"None of the members exists in this tenant ({', '.join(members[:5])[:200]}). Send the ids that this service gave to the users.")
+    return known
+
+
+def _check_version(record: Record, expected: int | None) -> None:
+    if expected is not None and expected != record.version:
+        raise PreconditionFailed("The resource was changed in the meantime: read it again and send its current ETag in If-Match.")
+
+
+def _known_form(resource_id: str) -> UUID:
+    if not is_resource_id(resource_id):
+        raise NotFound(f"There is no resource {quoted(resource_id)} in this tenant.")
+    return UUID(resource_id)
+
+
+def _record(row: Row) -> Record:
+    return Record(*row)

@@ -1,0 +1,58 @@
+"""The composition root: settings to a served application."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.exceptions import HTTPException
+
+from rollhouse.http.answers import refuse, refuse_fault, refuse_framework_error
+from rollhouse.http.edge import Edge
+from rollhouse.http.gates import RateGate, TenantGate
+from rollhouse.http.health import health_routes
+from rollhouse.http.lifeline import end_with_parent
+from rollhouse.http.scim_routes import DiscoveryController, ResourceController
+from rollhouse.http.service import Service
+from rollhouse.scim.errors import ScimError
+from rollhouse.settings import read_settings
+
+SCIM_PATH = "/t/{tenant:str}/scim/v2"
+
+
+def scim_router() -> Router:
+    """The SCIM routes of every tenant behind their gates."""
+    return Router(SCIM_PATH, middleware=[TenantGate(), RateGate()], route_handlers=[DiscoveryController, ResourceController])
+
+
+def assemble(service: Service) -> Edge:
+    """The whole application around a service."""
+
+    @asynccontextmanager
+    async def serving(_: Litestar) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    litestar = Litestar(
+        route_handlers=[*health_routes(service), scim_router()],
+        lifespan=[serving],
+        exception_handlers={ScimError: refuse, HTTPException: refuse_framework_error, Exception: refuse_fault},
+        request_max_body_size=service.body_limit_bytes,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    return Edge(litestar, service)
+
+
+def create_app() -> Edge:
+    """The application as a server process runs it, configured by the environment.
+
+    Raises:
+        SettingsError: the environment cannot be used.
+    """
+    end_with_parent()
+    return assemble(Service(read_settings(os.environ)))

@@ -1,0 +1,77 @@
+"""The outermost layer: a tidy path, a measure of every request (404, 405 and refusals too), and no exception past it."""
+
+import re
+import time
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from rollhouse.http.service import Service
+from rollhouse.scim.errors import InternalError
+from rollhouse.scim.messages import SCIM_JSON, encode_error
+from rollhouse.scim.tolerances import Tolerance
+from rollhouse.telemetry.logs import log_fault
+from rollhouse.telemetry.metrics import request_seconds, tolerance_count
+
+_SLASHES = re.compile(r"/{2,}")
+_ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
+_ENDPOINT_AT = 5
+"""Position of the endpoint in the path's parts: "", t, <tenant>, scim, v2, <endpoint>."""
+
+
+class Edge:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; an answer is always given, also when the application below fails."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        noted: set[Tolerance] = set()
+        scope["path"] = tidy_path(scope["path"], noted)
+        scope["state"] = {**scope.get("state", {}), "noted": noted, "service": self._service}
+        status = 0
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_status)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: always a SCIM body, never a broken connection
+            log_fault("edge.fault", error, method=scope["method"])
+            if status == 0:
+                await _send_fault(send_noting_status)
+        route = scope.get("path_template") or "unmatched"
+        request_seconds(route, scope["method"] if route != "unmatched" else "any", status).observe(time.perf_counter() - started)
+        for tolerance in noted:
+            tolerance_count(tolerance.value).inc()
+
+
+def tidy_path(path: str, noted: set[Tolerance]) -> str:
+    """The path without double or trailing slashes, discovery endpoints in their own letter case (L28); never a redirect (L35)."""
+    tidy = path
+    if "//" in tidy:
+        tidy = _SLASHES.sub("/", tidy)
+    if tidy.endswith("/") and len(tidy) > 1:
+        tidy = tidy[:-1]
+    parts = tidy.split("/")
+    if len(parts) > _ENDPOINT_AT:
+        parts[_ENDPOINT_AT] = _ENDPOINTS.get(parts[_ENDPOINT_AT].lower(), parts[_ENDPOINT_AT])
+        tidy = "/".join(parts)
+    if tidy != path:
+        noted.add(Tolerance.LOOSE_PATH)
+    return tidy
+
+
+async def _send_fault(send: Send) -> None:
+    body = encode_error(InternalError("The service met a fault of its own; it has been logged."))
+    headers = [(b"content-type", SCIM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

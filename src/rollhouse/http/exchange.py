@@ -1,0 +1,125 @@
+"""One authenticated SCIM request as the handlers see it: tenant, query parameters, preconditions, tolerances used."""
+
+import re
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from rollhouse.directory.queries import Sort
+from rollhouse.directory.resources import Query, Scope
+from rollhouse.http.answers import header
+from rollhouse.http.service import Service
+from rollhouse.scim.conditions import field_of, resolve_filter
+from rollhouse.scim.errors import InvalidSyntax, InvalidValue, NotFound, quoted
+from rollhouse.scim.filters import parse_filter
+from rollhouse.scim.projection import Projection
+from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
+from rollhouse.scim.tolerances import Tolerance
+from rollhouse.tenancy.tenants import Tenant
+
+_ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,18})"?\s*')
+_NO_VERSION = -1
+
+
+class Exchange:
+    """A request of a tenant whose secret has been verified."""
+
+    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance]) -> None:  # noqa: ANN401 - an ASGI scope
+        self.service = service
+        self.tenant = tenant
+        self.noted = noted
+        self._scope = scope
+        self.base_url = service.public_url + tenant.path
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The query parameters, names in lower case; a form-encoded value is decoded once. Unknown ones are ignored (L28).
+
+        Raises:
+            InvalidSyntax: they are not UTF-8.
+        """
+        text = self._scope["query_string"].decode("latin-1")
+        if not text:
+            return {}
+        try:
+            return {name.lower(): value for name, value in parse_qsl(text, keep_blank_values=True, errors="strict")}
+        except (UnicodeDecodeError, ValueError):
+            raise InvalidSyntax("The query of the URL is not valid UTF-8 in percent-encoding.") from None
+
+    def directory(self, endpoint: str) -> Scope:
+        """The tenant's resources behind an endpoint such as `Users`.
+
+        Raises:
+            NotFound: there is no such endpoint.
+        """
+        resource_type = next((known for known in RESOURCE_TYPES if known.endpoint.lower() == endpoint.lower()), None)
+        if resource_type is None:
+            raise NotFound(f"There is no endpoint {quoted(endpoint)}; see /ResourceTypes for those there are.")
+        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url)
+
+    def projection(self, resource_type: ResourceType) -> Projection:
+        """Which attributes the answer is to show."""
+        return Projection(resource_type, self.parameters.get("attributes"), self.parameters.get("excludedattributes"))
+
+    def query(self, resource_type: ResourceType) -> Query:
+        """What a list request asks for.
+
+        Raises:
+            InvalidFilter: the filter or sortBy cannot be run.
+            InvalidValue: startIndex or count is no whole number.
+        """
+        text = self.parameters.get("filter", "")
+        condition = resolve_filter(resource_type, parse_filter(text, self.noted)) if text.strip() else None
+        by = self.parameters.get("sortby", "").strip()
+        sort = Sort(field_of(resource_type, by), self.parameters.get("sortorder", "").lower() == "descending") if by else None
+        return Query(condition, sort, self._start_index(), self._count())
+
+    def _start_index(self) -> int:
+        asked = self._integer("startindex", 1)
+        if asked < 1:
+            self.noted.add(Tolerance.PAGE_BOUNDS)
+        return min(max(asked, 1), 2**31)
+
+    def _count(self) -> int:
+        asked = self._integer("count", self.service.page_size_default)
+        count = min(max(asked, 0), self.service.page_size_limit)
+        if count != asked:
+            self.noted.add(Tolerance.PAGE_BOUNDS)
+        return count
+
+    def _integer(self, name: str, default: int) -> int:
+        text = self.parameters.get(name, "").strip()
+        if not text:
+            return default
+        if re.fullmatch(r"[+-]?\d{1,18}", text) is None:
+            raise InvalidValue(f"{name} must be a whole number, not {quoted(text)}.")
+        return int(text)
+
+    @property
+    def expected_version(self) -> int | None:
+        """The version that If-Match demands; None without one (or with `*`), -1 for one that no resource can have."""
+        value = header(self._scope, b"if-match").decode("latin-1").strip()
+        if not value or value == "*":
+            return None
+        match = _ETAG.fullmatch(value)
+        return int(match[1]) if match else _NO_VERSION
+
+    def has_version(self, version: int) -> bool:
+        """Whether If-None-Match names this version, so that the client has it already (RFC 7644 section 3.14)."""
+        value = header(self._scope, b"if-none-match").decode("latin-1").strip()
+        return value == "*" or any((match := _ETAG.fullmatch(tag)) is not None and int(match[1]) == version for tag in value.split(",")) if value else False
+
+    async def body(self, request: Request[Any, Any, Any]) -> bytes:
+        """The request's body; its media type is never a reason to refuse it (L27)."""
+        if not header(self._scope, b"content-type").startswith(b"application/scim+json"):
+            self.noted.add(Tolerance.PLAIN_JSON)
+        return await request.body()
+
+
+def exchange_of(request: Request[Any, Any, Any]) -> Exchange:
+    """The exchange that the tenant gate put into the request's state."""
+    found = request.scope["state"]["exchange"]
+    assert isinstance(found, Exchange)  # noqa: S101 - the gate stands before every SCIM route
+    return found

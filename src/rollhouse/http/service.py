@@ -1,0 +1,104 @@
+"""What one process holds while it serves: database, gates and limits, and whether it may serve at all."""
+
+import asyncio
+import contextlib
+
+from rollhouse.database.catalog import catalog_findings
+from rollhouse.database.migrations import CURRENT_REVISION, newest_revision
+from rollhouse.database.pool import Database
+from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
+from rollhouse.scim.errors import ScimError, Unavailable
+from rollhouse.settings import Settings, SettingsError
+from rollhouse.telemetry.logs import log
+from rollhouse.telemetry.metrics import serve_metrics
+from rollhouse.tenancy.credentials import CredentialGate
+from rollhouse.tenancy.secrets import Peppers
+
+CHECK_SECONDS = 2.0
+"""Between two tries to verify a database that could not be verified yet."""
+
+
+class Service:
+    """The parts of a serving process, wired once. SCIM is refused with 503 until the database has passed the catalog gate."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises:
+        SettingsError: a setting that serving needs is missing or malformed.
+        """
+        if settings.database_url is None:
+            raise SettingsError("ROLLHOUSE_DATABASE_URL is not set: give the URL of Postgres as rollhouse_app, or use: rollhouse dev")
+        if settings.peppers is None:
+            raise SettingsError("ROLLHOUSE_PEPPERS is not set: give the keys for the MACs of secrets, e.g. 1:<base64url of 32 random bytes>")
+        if settings.public_url is None:
+            raise SettingsError("ROLLHOUSE_PUBLIC_URL is not set: give the address that identity providers use, e.g. https://scim.example.com")
+        try:
+            peppers = Peppers.parse(settings.peppers)
+        except ValueError as error:
+            raise SettingsError(f"ROLLHOUSE_PEPPERS cannot be used: {error}") from None
+        self.public_url = settings.public_url.rstrip("/")
+        self._metrics = (settings.host, settings.metrics_port)
+        self.body_limit_bytes = settings.body_limit_bytes
+        self.page_size_limit = settings.page_size_limit
+        self.page_size_default = settings.page_size_default
+        self.default_limit = Limit(settings.rate_per_second, settings.burst)
+        self.database = Database(settings.database_url, connections=settings.database_connections)
+        self.credentials = CredentialGate(self.database, peppers)
+        self.limiter: Limiter = connect(settings.redis_url) if settings.redis_url else LocalLimiter()
+        self.problems = ["the database has not been checked yet"]
+        self._checking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the metrics port and begin to verify the database; returns at once."""
+        serve_metrics(*self._metrics)
+        self._checking = asyncio.create_task(self._verify())
+
+    async def stop(self) -> None:
+        """End what was started; statements under way have five seconds."""
+        if self._checking is not None:
+            self._checking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._checking
+        await self.database.close()
+
+    def require_verified(self) -> None:
+        """Raises:
+        Unavailable: the database has not passed the gate.
+        """
+        if self.problems:
+            raise Unavailable("The service is starting; try again.", retry_after_seconds=5)
+
+    async def unreadiness(self) -> list[str]:
+        """Why this process should get no traffic now; empty when it is ready."""
+        if self.problems:
+            return self.problems
+        try:
+            await asyncio.wait_for(self.database.call("SELECT 1"), 2)
+        except (ScimError, TimeoutError) as error:
+            return [f"the database does not answer: {error}"]
+        return []
+
+    async def _verify(self) -> None:
+        is_open = False
+        while self.problems:
+            try:
+                if not is_open:
+                    await self.database.open()
+                    is_open = True
+                found = await self._findings()
+            except ScimError as error:
+                found = [f"{error.detail} (cause: {error.__cause__ or error})"]
+            if found and found != self.problems:
+                for finding in found:
+                    log("service.unverified", finding=finding)
+            self.problems = found
+            if found:
+                await asyncio.sleep(CHECK_SECONDS)
+        log("service.ready")
+
+    async def _findings(self) -> list[str]:
+        if not (await self.database.call("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
+            return ["the database has no tables of rollhouse; cure: rollhouse migrate"]
+        current = (await self.database.call(CURRENT_REVISION))[0][0]
+        if current != newest_revision():
+            return [f"the database is at revision {current}, this release needs {newest_revision()}; cure: rollhouse migrate"]
+        return await catalog_findings(self.database)

@@ -1,0 +1,78 @@
+"""The comparable form of a document: names in lower case, values folded; what filters, indexes and uniqueness look at."""
+
+from typing import Any
+
+from rollhouse.scim.keys import fold_date_time, fold_text, index_key
+from rollhouse.scim.schemas import Attribute, ResourceType
+
+Comparable = dict[str, Any]
+
+
+def is_exact(attribute: Attribute) -> bool:
+    """Whether letter case counts: caseExact text, references and binary values (RFC 7643 sections 2.2, 2.3.6, 2.3.7)."""
+    return attribute.case_exact or attribute.type in ("reference", "binary")
+
+
+def comparable(resource_type: ResourceType, document: dict[str, Any]) -> Comparable:
+    """The document as filters see it: `{"username": "ann@acme.example", "emails": [{"value": ...}], "<urn>": {...}}`.
+
+    Attributes that no schema declares are left out; extensions stand under their URN in lower case.
+    """
+    found: Comparable = {}
+    for name, value in document.items():
+        attribute = resource_type.schema.attribute(name)
+        if attribute is not None:
+            found[attribute.key] = _fold(attribute, value)
+        elif (extension := resource_type.schemas.get(name.lower())) and isinstance(value, dict):
+            inner = {}
+            for key, part in value.items():
+                declared = extension.attribute(key)
+                if declared is not None:
+                    inner[declared.key] = _fold(declared, part)
+            found[extension.id.lower()] = inner
+    return found
+
+
+def comparable_element(attribute: Attribute, element: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """One value of an attribute in comparable form, as value filters in a PATCH path see it."""
+    return _fold_one(attribute, element)
+
+
+def _fold(attribute: Attribute, value: Any) -> Any:  # noqa: ANN401
+    if attribute.multi_valued and isinstance(value, list):
+        return [_fold_one(attribute, element) for element in value]
+    return _fold_one(attribute, value)
+
+
+def _fold_one(attribute: Attribute, value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        subs = attribute.by_name
+        return {name.lower(): _fold(subs[name.lower()], part) for name, part in value.items() if name.lower() in subs}
+    if not isinstance(value, str):
+        return value
+    if attribute.type == "dateTime":
+        return fold_date_time(value) or value
+    return fold_text(value, case_exact=is_exact(attribute))
+
+
+def path_of(urn: str | None, attribute: Attribute) -> tuple[str, ...]:
+    """The steps from the top of the comparable form to an attribute."""
+    return (urn.lower(), attribute.key) if urn else (attribute.key,)
+
+
+def index_entries(resource_type: ResourceType, compared: Comparable) -> set[tuple[str, str]]:
+    """The (index name, key) rows of a resource, e.g. `("emails.value", "ann@acme.example")`; long keys in their short form."""
+    entries = set()
+    for name in resource_type.indexed:
+        urn, rest = resource_type.split_urn(name)
+        steps = rest.split(".")
+        entries |= {(name, index_key(value)) for value in _texts(compared, [urn.lower(), *steps] if urn else steps)}
+    return entries
+
+
+def _texts(node: Any, steps: list[str]) -> list[str]:  # noqa: ANN401
+    if isinstance(node, list):
+        return [found for element in node for found in _texts(element, steps)]
+    if steps:
+        return _texts(node.get(steps[0]), steps[1:]) if isinstance(node, dict) else []
+    return [node] if isinstance(node, str) and node else []

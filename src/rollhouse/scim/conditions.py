@@ -1,0 +1,303 @@
+"""A filter whose names are looked up and whose values are folded: what the matcher evaluates and the directory turns into SQL."""
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from rollhouse.scim import filters
+from rollhouse.scim.comparison import Comparable, is_exact, path_of
+from rollhouse.scim.errors import InvalidFilter, quoted
+from rollhouse.scim.filters import Operator, Value
+from rollhouse.scim.keys import fold_date_time, fold_text
+from rollhouse.scim.schemas import Attribute, Reference, ResourceType
+
+Kind = Literal["text", "number", "boolean", "moment"]
+Source = Literal["document", "id", "created", "lastmodified", "memberships", "derived"]
+
+_KINDS: dict[str, Kind] = {"boolean": "boolean", "integer": "number", "decimal": "number", "dateTime": "moment"}
+_ORDERED = frozenset({"gt", "ge", "lt", "le"})
+_EQUAL = frozenset({"eq", "ne"})
+_ALLOWED: dict[Kind, frozenset[str]] = {
+    "text": frozenset({"co", "sw", "ew"}) | _ORDERED | _EQUAL,
+    "number": _ORDERED | _EQUAL,
+    "moment": _ORDERED | _EQUAL,
+    "boolean": _EQUAL,
+}
+
+
+class Field(msgspec.Struct, frozen=True):
+    """Where a compared value stands in the comparable form: `container` (a list if `multi`), then `leaf` inside it.
+
+    `source` says what the directory keeps it in; `index` is the name of its index when it has one.
+    """
+
+    container: tuple[str, ...]
+    leaf: str | None = None
+    multi: bool = False
+    kind: Kind = "text"
+    source: Source = "document"
+    index: str | None = None
+
+
+class Test(msgspec.Struct, frozen=True):
+    """One value compared by an operator other than `ne`, which is the inversion of `eq`."""
+
+    field: Field
+    operator: Operator
+    value: str | bool | float
+
+
+class Present(msgspec.Struct, frozen=True):
+    """The attribute has a value (RFC 7644 table 3, `pr`)."""
+
+    field: Field
+
+
+class Element(msgspec.Struct, frozen=True):
+    """One element of a complex attribute meets the condition; fields inside are relative to the element."""
+
+    container: Field
+    condition: "Condition"
+
+
+class All(msgspec.Struct, frozen=True):
+    """Every term is met."""
+
+    terms: tuple["Condition", ...]
+
+
+class AnyOf(msgspec.Struct, frozen=True):
+    """At least one term is met."""
+
+    terms: tuple["Condition", ...]
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The term is not met; an absent attribute meets `not (attribute eq "x")`."""
+
+    term: "Condition"
+
+
+Condition = Test | Present | Element | All | AnyOf | Not
+
+
+def resolve_filter(resource_type: ResourceType, tree: filters.Filter) -> Condition:
+    """The condition that a filter states about resources of this type.
+
+    Raises:
+        InvalidFilter: an attribute that the type does not have, or a value or operator that does not fit it.
+    """
+    return _resolve(tree, _ResourceScope(resource_type))
+
+
+def resolve_value_filter(attribute: Attribute, tree: filters.Filter) -> Condition:
+    """The condition that a value filter states about one element of `attribute`; fields are relative to the element.
+
+    Raises:
+        InvalidFilter: as `resolve_filter`.
+    """
+    return _resolve(tree, _ElementScope(attribute))
+
+
+def field_of(resource_type: ResourceType, name: str) -> Field:
+    """Where the attribute `name`, as written in a filter or in sortBy, stands.
+
+    Raises:
+        InvalidFilter: the type has no such attribute, or it has no single comparable value.
+    """
+    return _ResourceScope(resource_type).value(name)[0]
+
+
+def matches(condition: Condition, compared: Comparable) -> bool:
+    """Whether a document in comparable form meets the condition; the oracle of the SQL that the directory makes of it."""
+    match condition:
+        case Test(field, operator, value):
+            return any(_compare(operator, found, value) for found in _found(field, compared))
+        case Present(field):
+            return any(_is_present(found) for found in _found(field, compared))
+        case Element(container, inner):
+            return any(matches(inner, element) for element in _found(container, compared))
+        case All(terms):
+            return all(matches(term, compared) for term in terms)
+        case AnyOf(terms):
+            return any(matches(term, compared) for term in terms)
+        case Not(term):
+            return not matches(term, compared)
+
+
+class _Scope(Protocol):
+    """What names mean at one place of a filter: at the resource, or inside the brackets of a value filter."""
+
+    def value(self, name: str) -> tuple[Field, Attribute]:
+        """The comparable value that a name stands for, and its declaration."""
+
+    def presence(self, name: str) -> Field:
+        """What must not be empty for `name pr`."""
+
+    def element(self, name: str) -> tuple[Field, "_ElementScope"]:
+        """The complex attribute whose elements a value filter looks at, and what names mean inside its brackets."""
+
+
+class _ResourceScope:
+    def __init__(self, resource_type: ResourceType) -> None:
+        self.resource_type = resource_type
+
+    def find(self, name: str) -> Reference:
+        urn, rest = self.resource_type.split_urn(name)
+        attribute, _, sub = rest.partition(".")
+        found = self.resource_type.find(urn, attribute, sub or None)
+        if found is None or found.attribute.returned == "never":
+            raise InvalidFilter(f"{quoted(name)} is not an attribute of {self.resource_type.name} that can be filtered on.")
+        return found
+
+    def value(self, name: str) -> tuple[Field, Attribute]:
+        found = self.find(name)
+        if found.leaf.type == "complex":
+            value = found.attribute.sub("value")
+            if found.sub is not None or value is None:
+                raise InvalidFilter(f"{quoted(name)} has several parts; name the one to compare, such as {found.attribute.name}.{found.attribute.sub_attributes[0].name}.")
+            found = Reference(found.urn, found.attribute, value)
+        return self.field(found), found.leaf
+
+    def presence(self, name: str) -> Field:
+        return self.field(self.find(name))
+
+    def element(self, name: str) -> tuple[Field, "_ElementScope"]:
+        found = self.find(name)
+        if found.sub is not None or found.attribute.type != "complex":
+            raise InvalidFilter(f"{quoted(name)} has no parts, so it takes no filter in brackets.")
+        field = self.field(found)
+        if field.source != "document":
+            raise InvalidFilter(f"{quoted(name)} takes no filter in brackets; compare it directly, as in: {name} eq \"<id>\".")
+        return field, _ElementScope(found.attribute, found.index_name, self.resource_type.indexed)
+
+    def field(self, found: Reference) -> Field:
+        source: Source = "document"
+        attribute = found.attribute.key
+        if attribute == "id":
+            source = "id"
+        elif attribute == "meta":
+            if found.sub is None or found.sub.key not in ("created", "lastmodified"):
+                raise InvalidFilter("Of meta, only created and lastModified can be filtered on.")
+            source = "created" if found.sub.key == "created" else "lastmodified"
+        elif attribute in (self.resource_type.memberships, self.resource_type.derived):
+            if found.sub is not None and found.sub.key != "value":
+                raise InvalidFilter(f"Of {found.attribute.name}, only the value can be filtered on.")
+            source = "memberships" if attribute == self.resource_type.memberships else "derived"
+        elif attribute == "schemas":
+            raise InvalidFilter("schemas cannot be filtered on.")
+        name = found.index_name
+        return Field(
+            container=path_of(found.urn, found.attribute),
+            leaf=found.sub.key if found.sub else None,
+            multi=found.attribute.multi_valued,
+            kind=_KINDS.get(found.leaf.type, "text"),
+            source=source,
+            index=name if name in self.resource_type.indexed else None,
+        )
+
+
+class _ElementScope:
+    def __init__(self, attribute: Attribute, index_name: str = "", indexed: frozenset[str] = frozenset()) -> None:
+        self.attribute = attribute
+        self.index_name = index_name
+        self.indexed = indexed
+
+    def value(self, name: str) -> tuple[Field, Attribute]:
+        sub = self.attribute.sub(name)
+        if sub is None or sub.type == "complex":
+            raise InvalidFilter(f"{self.attribute.name} has no part {quoted(name)} to compare.")
+        index = f"{self.index_name}.{sub.key}"
+        return Field(container=(), leaf=sub.key, kind=_KINDS.get(sub.type, "text"), index=index if index in self.indexed else None), sub
+
+    def presence(self, name: str) -> Field:
+        return self.value(name)[0]
+
+    def element(self, name: str) -> tuple[Field, "_ElementScope"]:
+        raise InvalidFilter(f"A filter in brackets cannot contain another one, as after {quoted(name)}.")
+
+
+def _resolve(tree: filters.Filter, scope: _Scope) -> Condition:
+    match tree:
+        case filters.Comparison(attribute, operator, value):
+            field, leaf = scope.value(attribute)
+            return _comparison(attribute, field, leaf, operator, value)
+        case filters.Presence(attribute):
+            return Present(scope.presence(attribute))
+        case filters.Grouped(attribute, inner):
+            container, inside = scope.element(attribute)
+            return Element(container, _resolve(inner, inside))
+        case filters.Conjunction(terms):
+            return All(tuple(_resolve(term, scope) for term in terms))
+        case filters.Disjunction(terms):
+            return AnyOf(tuple(_resolve(term, scope) for term in terms))
+        case filters.Inversion(term):
+            return Not(_resolve(term, scope))
+
+
+def _comparison(name: str, field: Field, leaf: Attribute, operator: Operator, value: Value) -> Condition:
+    if operator not in _ALLOWED[field.kind] and not (value.parsed is None and operator in _EQUAL):
+        raise InvalidFilter(f"{operator} does not apply to {quoted(name)}, which is of type {leaf.type}.")
+    if leaf.type == "binary" and operator in _ORDERED:
+        raise InvalidFilter(f"{operator} does not apply to {quoted(name)}, which is binary (RFC 7644 table 3).")
+    if value.parsed is None:
+        if operator not in _EQUAL:
+            raise InvalidFilter(f"null can only be compared by eq and ne, not by {operator}.")
+        return Not(Present(field)) if operator == "eq" else Present(field)
+    folded = _fold_value(name, field.kind, leaf, value)
+    return Not(Test(field, "eq", folded)) if operator == "ne" else Test(field, operator, folded)
+
+
+def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | bool | float:
+    if kind == "text":
+        if "\0" in value.text or not value.text.isprintable() and any("\ud800" <= mark <= "\udfff" for mark in value.text):
+            raise InvalidFilter(f"The value compared with {quoted(name)} contains a character that no stored text can hold.")
+        return fold_text(value.text, case_exact=is_exact(leaf))
+    if kind == "boolean":
+        wanted = value.text.lower()
+        if wanted in ("true", "false"):
+            return wanted == "true"
+    elif kind == "moment":
+        if (moment := fold_date_time(value.text)) is not None:
+            return moment
+    else:
+        try:
+            return float(value.text)
+        except ValueError:
+            pass
+    raise InvalidFilter(f"{quoted(value.text)} cannot be compared with {quoted(name)}, which is of type {leaf.type}.")
+
+
+def _found(field: Field, node: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
+    for step in field.container:
+        node = node.get(step) if isinstance(node, dict) else None
+    nodes = node if isinstance(node, list) else [node]
+    if field.leaf is not None:
+        nodes = [element.get(field.leaf) for element in nodes if isinstance(element, dict)]
+    return [found for found in nodes if found is not None]
+
+
+def _is_present(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return value not in ("", [], {}) or value is False
+
+
+def _compare(operator: Operator, found: Any, wanted: Any) -> bool:  # noqa: ANN401, PLR0911 - one line per operator
+    if isinstance(found, str) != isinstance(wanted, str) or isinstance(found, bool) != isinstance(wanted, bool):
+        return False
+    match operator:
+        case "eq":
+            return bool(found == wanted)
+        case "co":
+            return wanted in found
+        case "sw":
+            return bool(found.startswith(wanted))
+        case "ew":
+            return bool(found.endswith(wanted))
+        case "gt":
+            return bool(found > wanted)
+        case "ge":
+            return bool(found >= wanted)
+        case "lt":
+            return bool(found < wanted)
+        case _:
+            return bool(found <= wanted)

@@ -1,0 +1,65 @@
+"""ServiceProviderConfig, ResourceTypes and Schemas (RFC 7643 sections 5 to 7, RFC 7644 section 4) as plain values."""
+
+from typing import Any
+
+from rollhouse.scim.schemas import ResourceType, Schema
+
+_SPC_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+_RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+_SCHEMA_URN = "urn:ietf:params:scim:schemas:core:2.0:Schema"
+
+
+def service_provider_config(base_url: str, page_size_limit: int) -> dict[str, Any]:
+    """What this service can do (RFC 7643 section 5); `maxOperations` also tells authentik how many operations a PATCH may have."""
+    return {
+        "schemas": [_SPC_URN],
+        "patch": {"supported": True},
+        "bulk": {"supported": False, "maxOperations": 100, "maxPayloadSize": 1_048_576},
+        "filter": {"supported": True, "maxResults": page_size_limit},
+        "changePassword": {"supported": False},
+        "sort": {"supported": True},
+        "etag": {"supported": True},
+        "authenticationSchemes": [
+            {
+                "type": "oauthbearertoken",
+                "name": "SCIM secret",
+                "description": "The tenant's SCIM secret as a bearer token",
+                "specUri": "https://www.rfc-editor.org/info/rfc6750",
+                "primary": True,
+            }
+        ],
+        "meta": {"resourceType": "ServiceProviderConfig", "location": f"{base_url}/ServiceProviderConfig"},
+    }
+
+
+def describe_resource_type(base_url: str, resource_type: ResourceType) -> dict[str, Any]:
+    """One entry of /ResourceTypes (RFC 7643 section 6)."""
+    extensions = [{"schema": schema.id, "required": False} for schema in resource_type.extensions]
+    return {
+        "schemas": [_RESOURCE_TYPE_URN],
+        "id": resource_type.name,
+        "name": resource_type.name,
+        "description": resource_type.description,
+        "endpoint": f"/{resource_type.endpoint}",
+        "schema": resource_type.schema.id,
+        **({"schemaExtensions": extensions} if extensions else {}),
+        "meta": {"resourceType": "ResourceType", "location": f"{base_url}/ResourceTypes/{resource_type.name}"},
+    }
+
+
+def describe_schema(base_url: str, schema: Schema) -> dict[str, Any]:
+    """One entry of /Schemas (RFC 7643 section 7)."""
+    return {
+        "schemas": [_SCHEMA_URN],
+        "id": schema.id,
+        "name": schema.name,
+        "description": schema.description,
+        "attributes": [attribute.describe() for attribute in schema.attributes],
+        "meta": {"resourceType": "Schema", "location": f"{base_url}/Schemas/{schema.id}"},
+    }
+
+
+def schemas_of(resource_types: tuple[ResourceType, ...]) -> list[Schema]:
+    """Every schema in use, each once."""
+    found = {schema.id: schema for resource_type in resource_types for schema in resource_type.schemas.values()}
+    return list(found.values())

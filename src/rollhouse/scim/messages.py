@@ -1,0 +1,144 @@
+"""Bodies in and out: bytes to values at our own edge, and values to the messages of RFC 7644 section 8.2."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, quoted
+from rollhouse.scim.patching import Op, Operation
+from rollhouse.scim.schemas import ResourceType
+from rollhouse.scim.tolerances import Noted, Tolerance
+
+SCIM_JSON = "application/scim+json"
+LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
+
+JSON_DEPTH_LIMIT = 32
+JSON_PARTS_LIMIT = 120_000
+"""Commas, braces and brackets in one body: room for 10,000 members of six parts; bounds the work of a refusal."""
+OPERATIONS_LIMIT = 100
+"""PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
+
+_OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SUSPECT = re.compile(rb"\\u00|\\[bf]|\x7f")
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request body; of a repeated key the last one counts.
+
+    At most 32 levels deep, with text that Postgres can hold.
+
+    Raises:
+        InvalidSyntax: it is not UTF-8, not JSON, not an object, or nested too deep.
+        InvalidValue: a text holds a control character or half a surrogate pair, or a number is out of range.
+        TooMany: it has more parts than any legal request.
+    """
+    if not body.strip():
+        raise InvalidSyntax("The request has no body; it must be a JSON object.")
+    if body.count(b",") + body.count(b"{") + body.count(b"[") > JSON_PARTS_LIMIT:
+        raise TooMany(f"The body has more than {JSON_PARTS_LIMIT} parts. Send it in several requests.")
+    try:
+        decoded = msgspec.json.decode(body)
+    except RecursionError:
+        raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.") from None
+    except UnicodeDecodeError:
+        raise InvalidSyntax("The body is not valid UTF-8.") from None
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"The body cannot be taken: {error}.") from None
+    except msgspec.DecodeError as error:
+        if re.search(rb"\\u[dD][89a-fA-F]", body):
+            raise InvalidValue("The body holds half of a surrogate pair, which is no character. Mend the value at its source.") from None
+        raise InvalidSyntax(f"The body is not JSON: {error}.") from None
+    if not isinstance(decoded, dict):
+        raise InvalidSyntax("The body must be a JSON object.")
+    if body.count(b"{") + body.count(b"[") > JSON_DEPTH_LIMIT or _SUSPECT.search(body):
+        _check(decoded, 1)
+    return decoded
+
+
+def _check(node: Any, depth: int) -> None:  # noqa: ANN401 - any JSON value
+    if isinstance(node, str):
+        if _CONTROLS.search(node):
+            raise InvalidValue(f"{quoted(node)} holds a control character, which cannot be stored. Mend the value at its source.")
+        return
+    if not isinstance(node, dict | list):
+        return
+    if depth > JSON_DEPTH_LIMIT:
+        raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.")
+    if isinstance(node, dict):
+        for name, value in node.items():
+            _check(name, depth)
+            _check(value, depth + 1)
+    else:
+        for value in node:
+            _check(value, depth + 1)
+
+
+def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
+    """Note a message whose `schemas` lacks the expected URN; it is never refused for that (L02)."""
+    schemas = next((value for name, value in body.items() if name.lower() == "schemas"), None)
+    if not isinstance(schemas, list) or expected not in schemas:
+        noted.add(Tolerance.MESSAGE_SCHEMAS)
+
+
+def decode_patch(body: bytes, noted: Noted) -> list[Operation]:
+    """The operations of a PatchOp message (RFC 7644 section 3.5.2).
+
+    Raises:
+        InvalidSyntax: there is no list of operations, or one is no object, or its `op` is unknown.
+        TooMany: more than 100 operations on attributes.
+    """
+    message = decode_object(body)
+    check_schemas(message, PATCH_URN, noted)
+    operations = next((value for name, value in message.items() if name.lower() == "operations"), None)
+    if isinstance(operations, dict):
+        operations = [operations]
+    if not isinstance(operations, list):
+        raise InvalidSyntax('A PATCH body needs "Operations", a list (RFC 7644 section 3.5.2).')
+    if not operations:
+        noted.add(Tolerance.EMPTY_OPERATIONS)
+    read = [_read_operation(operation, noted) for operation in operations]
+    others = sum(1 for operation in read if operation.path is None or not operation.path.lower().startswith("members"))
+    if others > OPERATIONS_LIMIT:
+        raise TooMany(f"The PATCH has {others} operations; at most {OPERATIONS_LIMIT} are carried out. Send several PATCH requests.")
+    return read
+
+
+def _read_operation(operation: Any, noted: Noted) -> Operation:  # noqa: ANN401 - any JSON value
+    if not isinstance(operation, dict):
+        raise InvalidSyntax("Each operation must be an object with op, path and value.")
+    parts = {name.lower(): value for name, value in operation.items()}
+    name, path = parts.get("op"), parts.get("path")
+    op = _OPS.get(name.lower()) if isinstance(name, str) else None
+    if op is None:
+        raise InvalidSyntax(f'The operation {quoted(name)} is unknown; use "add", "replace" or "remove".')
+    if path is not None and not isinstance(path, str):
+        raise InvalidSyntax("The path of an operation must be text.")
+    if name != op:
+        noted.add(Tolerance.OP_CASE)
+    return Operation(op, path or None, parts.get("value", msgspec.UNSET))
+
+
+def decode_resource(resource_type: ResourceType, body: bytes, noted: Noted) -> dict[str, Any]:
+    """The object in a POST or PUT body; raises as `decode_object`."""
+    decoded = decode_object(body)
+    check_schemas(decoded, resource_type.schema.id, noted)
+    return decoded
+
+
+def encode_error(error: ScimError) -> bytes:
+    """The error message of RFC 7644 section 3.12; `status` is text there."""
+    scim_type = {"scimType": error.scim_type} if error.scim_type else {}
+    return encode({"schemas": [ERROR_URN], "status": str(error.status), **scim_type, "detail": error.detail})
+
+
+def encode_list(resources: list[bytes], *, total: int, start_index: int) -> bytes:
+    """A ListResponse (RFC 7644 section 3.4.2) around encoded resources; `Resources` is there also when empty."""
+    head = b'{"schemas":["%b"],"totalResults":%d,"startIndex":%d,"itemsPerPage":%d,"Resources":['
+    return head % (LIST_URN.encode(), total, start_index, len(resources)) + b",".join(resources) + b"]}"

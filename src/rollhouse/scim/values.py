@@ -1,0 +1,162 @@
+"""One value as a client sent it becomes one value as it is stored: the declared type, every known malformation forgiven."""
+
+from typing import Any
+
+import msgspec
+
+from rollhouse.scim.errors import InvalidValue, quoted
+from rollhouse.scim.keys import fold_date_time
+from rollhouse.scim.schemas import Attribute
+from rollhouse.scim.tolerances import Noted, Tolerance
+
+TEXT_CHARACTERS_LIMIT = 4096
+BINARY_CHARACTERS_LIMIT = 65_536
+VALUES_LIMIT = 100
+"""Values of one multi-valued attribute; members of a group have a limit of their own."""
+INTEGER_LIMIT = 2**53
+
+_SUB_ALIASES = {"displayname": "display", "managerid": "value"}
+"""L12 (Entra's roles say `displayName`) and OneLogin's `manager.managerId`; used only where the name is not declared."""
+
+Json = Any
+
+
+def is_unassigned(value: Json) -> bool:
+    """Whether a value means "no value": null, an empty text, list or object (RFC 7643 section 2.5, L08)."""
+    return value is None or value in ("", [], {})
+
+
+def read_values(attribute: Attribute, value: Json, noted: Noted) -> list[Json]:
+    """The values of a multi-valued attribute in stored form, at most 100, with at most one primary (L11, L12, L13).
+
+    Raises:
+        InvalidValue: a value does not fit, or there are too many.
+    """
+    if not isinstance(value, list):
+        noted.add(Tolerance.VALUE_SHAPE)
+        value = [value]
+    if len(value) > VALUES_LIMIT:
+        raise InvalidValue(f"{attribute.name} has {len(value)} values; at most {VALUES_LIMIT} are kept. Send fewer.")
+    values = [read_value(attribute, element, noted) for element in value]
+    kept = [element for element in values if not is_unassigned(element)]
+    demote_primaries(kept, [element for element in kept if isinstance(element, dict) and element.get("primary") is True][-1:], noted)
+    return kept
+
+
+def demote_primaries(values: list[Json], preferred: list[Json], noted: Noted) -> None:
+    """Leave `primary: true` on `preferred` (none or one element of `values`) and take it from the others (RFC 7643 section 2.4)."""
+    for element in values:
+        if preferred and isinstance(element, dict) and element.get("primary") is True and element is not preferred[0]:
+            element["primary"] = False
+            noted.add(Tolerance.DUPLICATE_VALUE)
+
+
+def read_value(attribute: Attribute, value: Json, noted: Noted) -> Json:
+    """One value (an element of a multi-valued attribute, or the whole of a single-valued one) in stored form; None if empty.
+
+    Raises:
+        InvalidValue: the value does not fit the attribute's type, or is too long.
+    """
+    if isinstance(value, list):
+        if not value:
+            return None
+        noted.add(Tolerance.VALUE_SHAPE)
+        return read_value(attribute, value[0], noted)
+    if is_unassigned(value):
+        return None
+    if attribute.type == "complex":
+        return _read_complex(attribute, value, noted)
+    if isinstance(value, dict):
+        inner = next((part for name, part in value.items() if name.lower() == "value"), None)
+        if isinstance(inner, dict | list):
+            raise _misfit(attribute, value)
+        noted.add(Tolerance.VALUE_SHAPE)
+        return read_value(attribute, inner, noted)
+    return _read_simple(attribute, value, noted)
+
+
+def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, Json] | None:
+    if isinstance(value, str) and attribute.name == "roles" and value.lstrip().startswith("{"):
+        value = _role_from_json(value, noted)
+    if not isinstance(value, dict):
+        if attribute.sub("value") is None:
+            raise _misfit(attribute, value)
+        noted.add(Tolerance.VALUE_SHAPE)
+        value = {"value": value}
+    element: dict[str, Json] = {}
+    for name, part in value.items():
+        if name.lower() == "value" and attribute.name == "roles" and isinstance(part, str) and part.lstrip().startswith("{"):
+            element |= _read_complex(attribute, part, noted) or {}
+            continue
+        sub = attribute.sub(name) or attribute.sub(_SUB_ALIASES.get(name.lower(), ""))
+        if sub is None:
+            noted.add(Tolerance.UNKNOWN_ATTRIBUTE)
+            continue
+        read = read_value(sub, part, noted)
+        if read is not None:
+            element[sub.name] = read
+    return element or None
+
+
+def _role_from_json(text: str, noted: Noted) -> Json:
+    """Entra's AppRoleAssignmentsComplex puts a JSON object into a string (L12); text that is no such object stays text."""
+    try:
+        parsed = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    noted.add(Tolerance.ROLE_JSON)
+    return parsed if isinstance(parsed, dict) else text
+
+
+def _read_simple(attribute: Attribute, value: Json, noted: Noted) -> Json:
+    match attribute.type:
+        case "boolean":
+            return _read_boolean(attribute, value, noted)
+        case "integer" | "decimal":
+            return _read_number(attribute, value, noted)
+        case "dateTime":
+            if not isinstance(value, str) or fold_date_time(value) is None:
+                raise InvalidValue(f"{attribute.name} must be a date and time such as 2026-01-23T04:56:22Z, not {quoted(value)}.")
+            return value
+        case _:
+            return _read_text(attribute, value, noted)
+
+
+def _read_boolean(attribute: Attribute, value: Json, noted: Noted) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        noted.add(Tolerance.TEXT_BOOLEAN)
+        return value.strip().lower() == "true"
+    raise InvalidValue(f"{attribute.name} must be true or false, not {quoted(value)}.")
+
+
+def _read_number(attribute: Attribute, value: Json, noted: Noted) -> int | float:
+    if isinstance(value, str):
+        noted.add(Tolerance.NUMBER_TEXT)
+        try:
+            value = msgspec.json.decode(value.strip(), type=int | float)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            raise _misfit(attribute, value) from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _misfit(attribute, value)
+    if attribute.type == "integer" and (not float(value).is_integer() or abs(value) > INTEGER_LIMIT):
+        raise InvalidValue(f"{attribute.name} must be a whole number within +-2^53, not {quoted(value)}.")
+    return int(value) if attribute.type == "integer" else value
+
+
+def _read_text(attribute: Attribute, value: Json, noted: Noted) -> str:
+    if isinstance(value, bool | int | float):
+        noted.add(Tolerance.NUMBER_TEXT)
+        value = str(value).lower() if isinstance(value, bool) else str(value)
+    if not isinstance(value, str):
+        raise _misfit(attribute, value)
+    limit = BINARY_CHARACTERS_LIMIT if attribute.type == "binary" else TEXT_CHARACTERS_LIMIT
+    if len(value) > limit:
+        raise InvalidValue(f"{attribute.name} is {len(value)} characters long; at most {limit} are kept. Shorten it at its source.")
+    return value
+
+
+def _misfit(attribute: Attribute, value: Json) -> InvalidValue:
+    shown = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else quoted(value)
+    return InvalidValue(f"{attribute.name} is of type {attribute.type} and cannot be {shown}.")

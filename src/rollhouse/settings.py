@@ -1,0 +1,96 @@
+"""Environment to one frozen Struct, read once at start; each room receives values from it, never the whole."""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+PREFIX = "ROLLHOUSE_"
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the message names the variable and its cure."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set from outside, as `ROLLHOUSE_<NAME>`; each also as `ROLLHOUSE_<NAME>_FILE` (a file that holds it)."""
+
+    database_url: str | None = None
+    """URL of Postgres as the role `rollhouse_app`. Default: the embedded server of `rollhouse dev` in the data dir."""
+    migration_database_url: str | None = None
+    """URL of Postgres as the role `rollhouse_migrator`, used by `rollhouse migrate` only."""
+    redis_url: str | None = None
+    """URL of the Redis that all processes share for rate limits. Default: limits are counted in this process."""
+    public_url: str | None = None
+    """The address under which identity providers reach the service, e.g. https://scim.example.com. All absolute URLs start with it."""
+    peppers: str | None = None
+    """Keys for the MACs of secrets as `version:key` pairs joined by commas; the first is used for new secrets."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8080
+    """Port of SCIM and the health probes."""
+    metrics_port: int = 9090
+    """Port of /metrics."""
+    data_dir: str = ".rollhouse"
+    """Folder in which `rollhouse dev` keeps its server, its keys and its demo secret."""
+    body_limit_bytes: int = 4 * 1024 * 1024
+    """Largest request body, in bytes."""
+    page_size_limit: int = 200
+    """Most resources in one answer to a list request."""
+    page_size_default: int = 100
+    """Resources in one answer when the client names no count."""
+    database_connections: int = 16
+    """Connections to Postgres that one process keeps at most."""
+    rate_per_second: int = 50
+    """Sustained requests a second of one tenant that has no limit of its own; 0 means no limit."""
+    burst: int = 200
+    """Requests that a tenant may make at once after a pause."""
+
+
+_NAMES = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
+_ELSEWHERE = {f"{PREFIX}SCIM_SECRET"}
+"""Variables that a single command reads by itself."""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that the environment describes; an unknown `ROLLHOUSE_*` name warns on stderr with the nearest known one.
+
+    Raises:
+        SettingsError: a value does not fit its setting, or a `_FILE` cannot be read.
+    """
+    values: dict[str, str | int] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable in _ELSEWHERE:
+            continue
+        name = _NAMES.get(variable) or _NAMES.get(variable.removesuffix("_FILE"))
+        if name is None:
+            _warn(variable)
+        elif variable in _NAMES:
+            values[name] = _convert(variable, name, text)
+        else:
+            values.setdefault(name, _convert(variable, name, _read_file(variable, text)))
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _convert(variable: str, name: str, text: str) -> str | int:
+    if int not in (Settings.__annotations__[name], *get_args(Settings.__annotations__[name])):
+        return text
+    if not text.isdecimal():
+        raise SettingsError(f"{variable} must be a whole number, not {text!r}.")
+    return int(text)
+
+
+def _read_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable} names {path}, which cannot be read: {error.strerror}.") from error
+
+
+def _warn(variable: str) -> None:
+    nearest = difflib.get_close_matches(variable, _NAMES, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    print(f"warning: {variable} is not a setting of rollhouse{hint}", file=sys.stderr)  # noqa: T201 - before logging exists

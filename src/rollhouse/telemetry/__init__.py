@@ -1,0 +1,1 @@
+"""Names and set-up of metrics and logs; knows no domain."""

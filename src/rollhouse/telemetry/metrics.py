@@ -1,0 +1,28 @@
+"""Every metric of the service, by its public name; label values are bounded."""
+
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+REGISTRY = CollectorRegistry()
+
+REQUEST_SECONDS = Histogram(
+    "http_server_request_duration_seconds",
+    "Time from the first byte of a request to the last of its answer, by route, method and status.",
+    ("http_route", "http_request_method", "http_response_status_code"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+TOLERANCES = Counter("rollhouse_tolerances", "Requests that needed a tolerance, by its name (docs/tolerances.md).", ("tolerance",), registry=REGISTRY)
+RATE_LIMITED = Counter("rollhouse_rate_limited", "Requests refused by their tenant's rate limit.", registry=REGISTRY)
+LIMITER_DEGRADED = Gauge("rollhouse_limiter_degraded", "1 while Redis cannot be asked and limits are counted per process.", registry=REGISTRY)
+
+request_seconds = lru_cache(maxsize=2000)(REQUEST_SECONDS.labels)
+"""The cached child of the histogram for one combination of labels."""
+tolerance_count = lru_cache(maxsize=100)(TOLERANCES.labels)
+"""The cached child of the counter for one tolerance."""
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Answer GET /metrics on its own port, from a thread that ends with the process."""
+    start_http_server(port, addr=host, registry=REGISTRY)

@@ -1,0 +1,1 @@
+"""Tenants and the credentials by which they are known."""

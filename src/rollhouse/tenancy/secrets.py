@@ -1,0 +1,106 @@
+"""The SCIM secret: how it is made, recognised by shape, and turned into the MAC that is stored (house invariant 9)."""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from collections.abc import Mapping
+
+import msgspec
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+PREFIX = "scimsk_"
+LOOKUP_LENGTH = 12
+SECRET_LENGTH = 43
+CHECKSUM_LENGTH = 6
+HEADER_LIMIT = 512
+"""Characters of an Authorization header that are looked at; a secret is 69 long."""
+
+_SHAPE = re.compile(f"{PREFIX}([0-9A-Za-z]{{{LOOKUP_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
+
+
+class Peppers(msgspec.Struct, frozen=True):
+    """The keys of the MACs by version; `current` is used for new secrets, all of them to verify."""
+
+    keys: Mapping[int, bytes]
+    current: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Peppers":
+        """From `version:key` pairs joined by commas, the first being current; keys in base64url, at least 32 bytes.
+
+        Raises:
+            ValueError: a pair is malformed or a key too short; the message never holds a key.
+        """
+        keys: dict[int, bytes] = {}
+        for pair in text.split(","):
+            version, colon, key = pair.strip().partition(":")
+            if not colon or not version.isdecimal():
+                raise ValueError("ROLLHOUSE_PEPPERS must be pairs such as 1:<base64url of 32 bytes>, joined by commas")
+            try:
+                decoded = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
+            except ValueError:
+                raise ValueError(f"the pepper of version {version} is not base64url") from None
+            if len(decoded) < hashlib.sha256().digest_size:
+                raise ValueError(f"the pepper of version {version} is shorter than 32 bytes; make one with: openssl rand -base64 32 | tr '+/' '-_'")
+            keys.setdefault(int(version), decoded)
+        return cls(keys, next(iter(keys)))
+
+    def mac(self, version: int, secret: str) -> bytes:
+        """HMAC-SHA256 of the secret, 32 bytes; of an unknown version a MAC that matches nothing stored."""
+        return hmac.digest(self.keys.get(version, b""), secret.encode(), "sha256")
+
+
+def new_pepper() -> str:
+    """A fresh key of version 1 in the form that `Peppers.parse` reads."""
+    return "1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+class Minted(msgspec.Struct, frozen=True):
+    """A new secret, whole: to be shown once and forgotten."""
+
+    secret: str
+    lookup_id: str
+
+    @property
+    def prefix(self) -> str:
+        """The part that may be shown and logged: it names the secret without helping to guess it."""
+        return PREFIX + self.lookup_id
+
+
+def mint_secret() -> Minted:
+    """A new secret: `scimsk_`, 12 characters to look it up by, `_`, 43 random characters (256 bits), 6 of checksum."""
+    lookup_id = "".join(secrets.choice(_BASE62) for _ in range(LOOKUP_LENGTH))
+    body = f"{PREFIX}{lookup_id}_" + "".join(secrets.choice(_BASE62) for _ in range(SECRET_LENGTH))
+    return Minted(body + _checksum(body), lookup_id)
+
+
+def lookup_id_of(secret: str) -> str | None:
+    """The lookup id of a text that has a secret's shape and checksum, else None; no secret is looked up for anything else."""
+    match = _SHAPE.fullmatch(secret)
+    if match is None or not hmac.compare_digest(_checksum(secret[:-CHECKSUM_LENGTH]), secret[-CHECKSUM_LENGTH:]):
+        return None
+    return match[1]
+
+
+def bearer_secret(header: str) -> tuple[str, bool]:
+    """The secret in an Authorization header and whether it was pasted with white space or a second "Bearer "; "" if there is none."""
+    scheme, _, rest = header[:HEADER_LIMIT].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return "", False
+    secret = rest.strip()
+    if secret[:7].lower() == "bearer ":
+        secret = secret[7:].strip()
+    return secret, secret != rest
+
+
+def _checksum(body: str) -> str:
+    """CRC-32 in six base62 digits: mistyped secrets are told apart without the database."""
+    number = zlib.crc32(body.encode())
+    digits = []
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))
