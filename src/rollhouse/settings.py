@@ -93,4 +93,4 @@ def _read_file(variable: str, path: str) -> str:
 def _warn(variable: str) -> None:
     nearest = difflib.get_close_matches(variable, _NAMES, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    print(f"warning: {variable} is not a setting of rollhouse{hint}", file=sys.stderr)  # noqa: T201 - before logging exists
+    sys.stderr.write(f"warning: {variable} is not a setting of rollhouse{hint}\n")

@@ -32,7 +32,9 @@ def migrate(invocation: Invocation, *, print_roles: bool) -> None:
     try:
         revision = asyncio.run(migrations.migrate(url))
     except (OSError, asyncpg.PostgresError) as error:
-        raise Precondition(f"Postgres refuses the migrator: {error}. Are the roles made? rollhouse migrate --print-roles | psql -X -v ON_ERROR_STOP=1") from error
+        raise Precondition(
+            f"Postgres refuses the migrator: {error}. Are the roles made? rollhouse migrate --print-roles | psql -X -v ON_ERROR_STOP=1"
+        ) from error
     invocation.show({"revision": revision}, f"The database is at revision {revision}.")
 
 
@@ -42,7 +44,9 @@ def doctor(context: click.Context) -> None:
     """Check roles, row-level security, catalog, migrations and clock; every finding names its cure."""
     invocation = context.ensure_object(Invocation)
     findings = invocation.run(_findings)
-    words = "\n".join(f"- {finding}" for finding in findings) or "Nothing is wrong: roles, row-level security, catalog, migrations and clock are as they should be."
+    words = (
+        "\n".join(f"- {finding}" for finding in findings) or "Nothing is wrong: roles, row-level security, catalog, migrations and clock are as they should be."
+    )
     invocation.show({"ok": not findings, "findings": findings}, words)
     if findings:
         context.exit(FAILED)

@@ -91,8 +91,7 @@ def _write_private(path: Path, content: bytes) -> None:
 async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
     """The demo tenant's SCIM URL and secret, made at the first start and kept in the private folder."""
     kept = folder / "private" / "demo-secret"
-    assert settings.database_url and settings.peppers and settings.public_url  # noqa: S101, PT018 - set by _prepare
-    database = Database(settings.database_url, connections=1)
+    database = Database(settings.database_url or "", connections=1)
     await database.open()
     try:
         try:
@@ -101,11 +100,11 @@ async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
             tenant = await tenants.create_tenant(database, DEMO_SLUG, "Demo")
             kept.unlink(missing_ok=True)
         if not kept.exists():
-            _, minted = await credentials.create_secret(database, Peppers.parse(settings.peppers), tenant, label="made by rollhouse dev", expires=None)
+            _, minted = await credentials.create_secret(database, Peppers.parse(settings.peppers or ""), tenant, label="made by rollhouse dev", expires=None)
             _write_private(kept, minted.secret.encode())
     finally:
         await database.close()
-    return settings.public_url + tenant.path, kept.read_text()
+    return f"{settings.public_url}{tenant.path}", kept.read_text()
 
 
 def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] | None) -> None:
@@ -119,9 +118,21 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
             time.sleep(0.1)
     limits = "counted in Redis" if settings.redis_url else "counted in this process"
     data: dict[str, Any] = {"url": base, "metrics_url": f"http://{settings.host}:{settings.metrics_port}/metrics", "data_dir": settings.data_dir}
-    words = [f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).", f"Rate limits: {settings.rate_per_second}/s, burst {settings.burst}, {limits}."]
+    words = [
+        f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).",
+        f"Rate limits: {settings.rate_per_second}/s, burst {settings.burst}, {limits}.",
+    ]
     if demo is not None:
         url, secret = demo
         data |= {"tenant_url": url, "secret": secret}
-        words += ["", f"  Tenant URL    {url}", f"  Secret token  {secret}", "", "Try it:", f"  curl -s -H 'Authorization: Bearer {secret}' {url}/Users", "", "Ctrl-C ends it; the data stays."]
+        words += [
+            "",
+            f"  Tenant URL    {url}",
+            f"  Secret token  {secret}",
+            "",
+            "Try it:",
+            f"  curl -s -H 'Authorization: Bearer {secret}' {url}/Users",
+            "",
+            "Ctrl-C ends it; the data stays.",
+        ]
     invocation.show(data, "\n".join(words))

@@ -25,10 +25,11 @@ _OPEN_TO_ALL = 0o055
 class EmbeddedPostgres:
     """A Postgres server whose files lie in `folder`."""
 
-    def __init__(self, folder: Path, programs: Path, *, locale: str = "C") -> None:
+    def __init__(self, folder: Path, programs: Path, *, locale: str = "C", options: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self._programs = programs
         self._locale = locale
+        self._options = [part for option in options for part in ("-c", option)]
         self._user = SYSTEM_USER if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -87,27 +88,39 @@ class EmbeddedPostgres:
         try:
             account = pwd.getpwnam(name)
         except KeyError:
-            subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name], check=True, capture_output=True)  # noqa: S607
+            subprocess.run(["/usr/sbin/useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name], check=True, capture_output=True)
             account = pwd.getpwnam(name)
         if self.folder.stat().st_uid != account.pw_uid:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
 
     def _initialise(self) -> None:
-        command = ["initdb", "-D", str(self.folder), "-U", "postgres", "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", f"--locale={self._locale}"]
+        command = [
+            "initdb",
+            "-D",
+            str(self.folder),
+            "-U",
+            "postgres",
+            "--auth-local=trust",
+            "--auth-host=reject",
+            "--encoding=UTF8",
+            f"--locale={self._locale}",
+        ]
         made = self._run(command)
         if made.returncode != 0:
             raise Precondition(f"Postgres could not make its files in {self.folder}: {made.stderr.decode(errors='replace').strip()}")
 
     def _run(self, command: list[str], stdin: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
         program = str(self._programs / command[0])
-        return subprocess.run([program, *command[1:]], input=stdin, user=self._user, extra_groups=[] if self._user else None, cwd="/", capture_output=True, check=False)  # noqa: S603
+        return subprocess.run(
+            [program, *command[1:]], input=stdin, user=self._user, extra_groups=[] if self._user else None, cwd="/", capture_output=True, check=False
+        )
 
     def _launch(self) -> None:
         """Start the server in a session of its own: Ctrl-C reaches `dev`, which ends it after the service."""
         self.folder.joinpath("postmaster.pid").unlink(missing_ok=True)
         with (self.folder / "server.log").open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603
-                [str(self._programs / "postgres"), "-D", str(self.folder), "-k", str(self.folder), "-c", "listen_addresses="],
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self.folder), "-k", str(self.folder), "-c", "listen_addresses=", *self._options],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -133,7 +146,9 @@ class EmbeddedPostgres:
             return None
 
     def _bootstrap(self) -> None:
-        made = self._run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "postgres", "-d", "postgres"], roles.bootstrap_script().encode())
+        made = self._run(
+            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "postgres", "-d", "postgres"], roles.bootstrap_script().encode()
+        )
         if made.returncode != 0:
             raise Precondition(f"The roles could not be made: {made.stderr.decode(errors='replace').strip()}")
 

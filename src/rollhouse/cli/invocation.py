@@ -20,7 +20,7 @@ FAILED = 1
 PRECONDITION = 3
 
 
-class Precondition(Exception):  # noqa: N818 - it is a state of the world, not a fault
+class Precondition(Exception):
     """Something must be done before the command can work; the message says what."""
 
 
@@ -60,13 +60,13 @@ class Invocation:
         except ValueError as error:
             raise Precondition(f"ROLLHOUSE_PEPPERS cannot be used: {error}") from None
 
-    def run(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401 - what the work returns
+    def run(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:
         """What `work` returns, given the open database."""
         url = self.settings.database_url
         if url is None:
             raise Precondition("There is no database: start `rollhouse dev` first, name its folder with --data-dir DIR, or set ROLLHOUSE_DATABASE_URL.")
 
-        async def connected() -> Any:  # noqa: ANN401
+        async def connected() -> Any:
             database = Database(url, connections=4)
             await database.open()
             try:
@@ -88,7 +88,7 @@ class Invocation:
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 
 
-def _remember_json(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _remember_json(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click passes it so
     if value:
         context.ensure_object(Invocation).as_json = True
 
@@ -98,9 +98,13 @@ def _remember_data_dir(context: click.Context, _: click.Parameter, value: Path |
         context.ensure_object(Invocation).data_dir = value
 
 
-def _shared(function: Any) -> Any:  # noqa: ANN401 - a click decorator
+def _shared(function: Any) -> Any:
     data_dir = click.option(
-        "--data-dir", type=click.Path(path_type=Path, file_okay=False), expose_value=False, callback=_remember_data_dir, help="Folder of `rollhouse dev` [default: .rollhouse]."
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        expose_value=False,
+        callback=_remember_data_dir,
+        help="Folder of `rollhouse dev` [default: .rollhouse].",
     )
     as_json = click.option("--json", is_flag=True, expose_value=False, callback=_remember_json, help="Print JSON on stdout, words on stderr.")
     return data_dir(as_json(function))
@@ -109,7 +113,7 @@ def _shared(function: Any) -> Any:  # noqa: ANN401 - a click decorator
 def command(group: click.Group, name: str, *, example: str) -> Callable[[Any], Any]:
     """A decorator that makes a command of a function, with the shared options and an example in its help."""
 
-    def decorate(function: Any) -> Any:  # noqa: ANN401
+    def decorate(function: Any) -> Any:
         return group.command(name, epilog=f"Example: {example}")(_shared(function))
 
     return decorate
@@ -118,7 +122,7 @@ def command(group: click.Group, name: str, *, example: str) -> Callable[[Any], A
 def group(parent: click.Group | None, name: str) -> Callable[[Any], click.Group]:
     """A decorator that makes a group of commands of a function, with the shared options."""
 
-    def decorate(function: Any) -> click.Group:  # noqa: ANN401
+    def decorate(function: Any) -> click.Group:
         make = parent.group(name) if parent is not None else click.group(name)
         made: click.Group = make(_shared(function))
         return made

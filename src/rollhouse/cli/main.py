@@ -17,6 +17,6 @@ def rollhouse() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from rollhouse.cli import database, dev, seed, serve, tenants  # noqa: F401, PLC0415 - each adds its commands to the group above
+    from rollhouse.cli import database, dev, seed, serve, tenants
 
     guarded(lambda: rollhouse.main(standalone_mode=False))

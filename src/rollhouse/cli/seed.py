@@ -28,7 +28,7 @@ def seed(invocation: Invocation, tenant_count: int, users: int, groups: int, mem
     total = tenant_count * (users + groups * (1 + min(members, users)))
 
     async def work(database: Database) -> list[dict[str, Any]]:
-        made = []
+        made: list[dict[str, Any]] = []
         with click.progressbar(length=total, label="Seeding", file=click.get_text_stream("stderr"), show_pos=True) as bar:
             for number in range(1, tenant_count + 1):
                 tenant, is_new = await _tenant(database, f"{prefix}-{number}")
@@ -37,7 +37,7 @@ def seed(invocation: Invocation, tenant_count: int, users: int, groups: int, mem
                 made.append({"id": tenant.id, "slug": tenant.slug, "is_new": is_new})
         return made
 
-    made = invocation.run(work)
+    made: list[dict[str, Any]] = invocation.run(work)
     invocation.show(made, f"{sum(one['is_new'] for one in made)} tenants made, {len(made)} there. Give one a secret: rollhouse secret create {prefix}-1")
 
 
@@ -48,7 +48,7 @@ async def _tenant(database: Database, slug: str) -> tuple[Tenant, bool]:
         return await tenants.create_tenant(database, slug, slug.capitalize()), True
 
 
-async def _fill(database: Database, tenant: Tenant, users: int, groups: int, members: int, done: Any) -> None:  # noqa: ANN401 - the bar's update
+async def _fill(database: Database, tenant: Tenant, users: int, groups: int, members: int, done: Any) -> None:
     ids: list[UUID] = []
     for start in range(0, users, BATCH):
         batch = [seeded_user(tenant.slug, number) for number in range(start, min(start + BATCH, users))]

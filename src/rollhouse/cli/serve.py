@@ -55,6 +55,7 @@ def serve_until_stopped(settings: Settings) -> None:
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,
         workers=1,
+
         factory=True,
         websockets=False,
         log_access=False,
@@ -65,8 +66,10 @@ def serve_until_stopped(settings: Settings) -> None:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raises:
-    Precondition: something listens on that port already.
+    """Check that a port can be listened on.
+
+    Raises:
+        Precondition: something listens on it already.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

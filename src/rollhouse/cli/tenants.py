@@ -63,7 +63,9 @@ def create(invocation: Invocation, slug: str, name: str) -> None:
     scim_url(invocation, Tenant(id=None, slug=slug, name=name, status=""))  # type: ignore[arg-type]
     made = invocation.run(work)
     url = scim_url(invocation, made)
-    invocation.show({"id": made.id, "slug": made.slug, "scim_url": url}, f"Tenant {made.slug} is ready.\n  Tenant URL  {url}\nNext: rollhouse secret create {made.slug}")
+    invocation.show(
+        {"id": made.id, "slug": made.slug, "scim_url": url}, f"Tenant {made.slug} is ready.\n  Tenant URL  {url}\nNext: rollhouse secret create {made.slug}"
+    )
 
 
 @command(tenant, "list", example="rollhouse tenant list --json")
@@ -106,7 +108,7 @@ def create_secret(invocation: Invocation, slug: str, label: str | None, expires:
     moment = _moment(expires)
     peppers = invocation.peppers
 
-    async def work(database: Database) -> Any:  # noqa: ANN401
+    async def work(database: Database) -> Any:
         found = await directory.find_tenant(database, slug)
         return await credentials.create_secret(database, peppers, found, label=label, expires=moment)
 
@@ -125,7 +127,10 @@ def list_secrets(invocation: Invocation, slug: str) -> None:
         return await credentials.list_secrets(database, await directory.find_tenant(database, slug))
 
     found = invocation.run(work)
-    data = [{"id": one.id, "prefix": one.prefix, "label": one.label, "state": one.state, "created": one.created, "expires": one.expires, "revoked": one.revoked} for one in found]
+    data = [
+        {"id": one.id, "prefix": one.prefix, "label": one.label, "state": one.state, "created": one.created, "expires": one.expires, "revoked": one.revoked}
+        for one in found
+    ]
     lines = [f"{one.prefix:<20} {one.state:<8} {one.created:%Y-%m-%d}  {one.label or ''}" for one in found]
     invocation.show(data, "\n".join(lines) or f"{slug} has no secret yet: rollhouse secret create {slug}")
 

@@ -16,79 +16,109 @@ _ARGUMENTS = (SCHEMA, list(GLOBAL_TABLES), _TENANT_CHECK, sorted(f"{table}.{poli
 
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
-        "SELECT format('the role %s is a superuser or bypasses row-level security', rolname) FROM pg_roles"
-        " WHERE rolname = current_user AND (rolsuper OR rolbypassrls)",
+        (
+            "SELECT format('the role %s is a superuser or bypasses row-level security', rolname) FROM pg_roles"
+            " WHERE rolname = current_user AND (rolsuper OR rolbypassrls)"
+        ),
         "connect as rollhouse_app, made by: rollhouse migrate --print-roles",
     ),
     (
-        "SELECT format('the role %s belongs to %s', current_user, o.rolname) FROM pg_roles o"
-        " WHERE o.rolname <> current_user AND pg_has_role(current_user, o.oid, 'MEMBER')",
+        (
+            "SELECT format('the role %s belongs to %s', current_user, o.rolname) FROM pg_roles o"
+            " WHERE o.rolname <> current_user AND pg_has_role(current_user, o.oid, 'MEMBER')"
+        ),
         "REVOKE that membership: the app role must own nothing and inherit nothing",
     ),
     (
-        "SELECT format('the role %s owns %s', current_user, c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_roles r ON r.oid = c.relowner WHERE n.nspname = $1 AND r.rolname = current_user",
+        (
+            "SELECT format('the role %s owns %s', current_user, c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " JOIN pg_roles r ON r.oid = c.relowner WHERE n.nspname = $1 AND r.rolname = current_user"
+        ),
         "run migrations as rollhouse_migrator, so that rollhouse_owner owns every table",
     ),
     (
-        "SELECT format('%s is a %s', c.oid::regclass, CASE c.relkind WHEN 'm' THEN 'materialised view' ELSE 'foreign table' END)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('m', 'f')",
+        (
+            "SELECT format('%s is a %s', c.oid::regclass, CASE c.relkind WHEN 'm' THEN 'materialised view' ELSE 'foreign table' END)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('m', 'f')"
+        ),
         "drop it: row-level security does not cover it",
     ),
     (
-        "SELECT format('the view %s runs with its owner''s rights', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = $1 AND c.relkind = 'v' AND NOT coalesce(c.reloptions::text LIKE '%security_invoker=true%', false)",
+        (
+            "SELECT format('the view %s runs with its owner''s rights', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = $1 AND c.relkind = 'v' AND NOT coalesce(c.reloptions::text LIKE '%security_invoker=true%', false)"
+        ),
         "ALTER VIEW ... SET (security_invoker = true)",
     ),
     (
-        "SELECT format('%s lacks %s', c.oid::regclass, CASE WHEN c.relrowsecurity THEN 'FORCE ROW LEVEL SECURITY' ELSE 'ROW LEVEL SECURITY' END)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)"
-        " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+        (
+            "SELECT format('%s lacks %s', c.oid::regclass, CASE WHEN c.relrowsecurity THEN 'FORCE ROW LEVEL SECURITY' ELSE 'ROW LEVEL SECURITY' END)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)"
+            " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
+        ),
         "ALTER TABLE ... ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
     ),
     (
-        "SELECT format('%s has no column tenant_id uuid NOT NULL', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2) AND NOT EXISTS (SELECT FROM pg_attribute a"
-        " WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull AND a.atttypid = 'uuid'::regtype)",
+        (
+            "SELECT format('%s has no column tenant_id uuid NOT NULL', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2) AND NOT EXISTS (SELECT FROM pg_attribute a"
+            " WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull AND a.atttypid = 'uuid'::regtype)"
+        ),
         "add the column, or put the table on the allow-list in database/catalog.py with a reason",
     ),
     (
-        "SELECT format('%s has no policy that binds both reads and writes to the tenant', c.oid::regclass) FROM pg_class c"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)"
-        " AND NOT EXISTS (SELECT FROM pg_policies p WHERE p.schemaname = $1 AND p.tablename = c.relname AND p.policyname = 'tenant_isolation'"
-        " AND p.permissive = 'PERMISSIVE' AND p.cmd = 'ALL' AND p.qual = $3 AND p.with_check = $3)",
+        (
+            "SELECT format('%s has no policy that binds both reads and writes to the tenant', c.oid::regclass) FROM pg_class c"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)"
+            " AND NOT EXISTS (SELECT FROM pg_policies p WHERE p.schemaname = $1 AND p.tablename = c.relname AND p.policyname = 'tenant_isolation'"
+            " AND p.permissive = 'PERMISSIVE' AND p.cmd = 'ALL' AND p.qual = $3 AND p.with_check = $3)"
+        ),
         "create the policy tenant_isolation as in the migration 0001",
     ),
     (
-        "SELECT format('%I.%I has the unknown policy %s', p.schemaname, p.tablename, p.policyname) FROM pg_policies p"
-        " WHERE p.schemaname = $1 AND p.policyname <> 'tenant_isolation' AND NOT (p.tablename || '.' || p.policyname = ANY ($4) AND p.roles = '{rollhouse_owner}')",
+        (
+            "SELECT format('%I.%I has the unknown policy %s', p.schemaname, p.tablename, p.policyname) FROM pg_policies p"
+            " WHERE p.schemaname = $1 AND p.policyname <> 'tenant_isolation'"
+            " AND NOT (p.tablename || '.' || p.policyname = ANY ($4) AND p.roles = '{rollhouse_owner}')"
+        ),
         "drop it, or put it on the allow-list in database/catalog.py with a reason",
     ),
     (
-        "SELECT format('the key %s does not begin with tenant_id', i.indexrelid::regclass) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname <> ALL ($2) AND i.indisunique AND NOT EXISTS"
-        " (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'tenant_id')",
+        (
+            "SELECT format('the key %s does not begin with tenant_id', i.indexrelid::regclass) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname <> ALL ($2) AND i.indisunique AND NOT EXISTS"
+            " (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'tenant_id')"
+        ),
         "let every unique index begin with tenant_id: a global one tells tenants of each other's values",
     ),
     (
-        "SELECT format('the foreign key %s of %s does not begin with tenant_id', k.conname, k.conrelid::regclass) FROM pg_constraint k"
-        " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND k.contype = 'f' AND NOT EXISTS"
-        " (SELECT FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = 'tenant_id')",
+        (
+            "SELECT format('the foreign key %s of %s does not begin with tenant_id', k.conname, k.conrelid::regclass) FROM pg_constraint k"
+            " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND k.contype = 'f' AND NOT EXISTS"
+            " (SELECT FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = 'tenant_id')"
+        ),
         "let every foreign key begin with tenant_id",
     ),
     (
-        "SELECT format('the function %s runs with its owner''s rights', f.oid::regprocedure) FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace"
-        " WHERE n.nspname = $1 AND f.prosecdef AND NOT (f.proname = ANY ($5) AND coalesce(f.proconfig::text LIKE '%search_path=%', false))",
+        (
+            "SELECT format('the function %s runs with its owner''s rights', f.oid::regprocedure) FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace"
+            " WHERE n.nspname = $1 AND f.prosecdef AND NOT (f.proname = ANY ($5) AND coalesce(f.proconfig::text LIKE '%search_path=%', false))"
+        ),
         "make it SECURITY INVOKER, or put it on the allow-list with a fixed search_path",
     ),
     (
-        "SELECT format('%s may %s %s', current_user, right_name, c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,"
-        " unnest(ARRAY['TRUNCATE', 'REFERENCES', 'TRIGGER']) AS right_name WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')"
-        " AND has_table_privilege(current_user, c.oid, right_name)",
+        (
+            "SELECT format('%s may %s %s', current_user, right_name, c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,"
+            " unnest(ARRAY['TRUNCATE', 'REFERENCES', 'TRIGGER']) AS right_name WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')"
+            " AND has_table_privilege(current_user, c.oid, right_name)"
+        ),
         "REVOKE that right: TRUNCATE passes by row-level security",
     ),
     (
-        "SELECT format('%s may read the MACs of credentials', current_user) WHERE has_column_privilege(current_user, $1::text || '.credentials', 'mac', 'SELECT')",
+        (
+            "SELECT format('%s may read the MACs of credentials', current_user)"
+            " WHERE has_column_privilege(current_user, $1::text || '.credentials', 'mac', 'SELECT')"
+        ),
         "REVOKE SELECT (mac) ON rollhouse.credentials",
     ),
     (
@@ -96,8 +126,10 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         "REVOKE CREATE ON SCHEMA rollhouse",
     ),
     (
-        "SELECT format('everybody (PUBLIC) has rights on %s', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,"
-        " aclexplode(c.relacl) AS right_given WHERE n.nspname = $1 AND right_given.grantee = 0",
+        (
+            "SELECT format('everybody (PUBLIC) has rights on %s', c.oid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,"
+            " aclexplode(c.relacl) AS right_given WHERE n.nspname = $1 AND right_given.grantee = 0"
+        ),
         "REVOKE ALL ... FROM PUBLIC",
     ),
 )
@@ -112,8 +144,13 @@ async def catalog_findings(database: Database) -> list[str]:
     findings = []
     for sql, cure in _CHECKS:
         used = [number for number in range(1, len(_ARGUMENTS) + 1) if f"${number}" in sql]
-        for position, number in enumerate(used, start=1):
-            sql = sql.replace(f"${number}", f"${position}")  # noqa: PLW2901 - renumbered for the arguments that it uses
-        rows = await database.call(sql, *(_ARGUMENTS[number - 1] for number in used))
+        rows = await database.call(_renumbered(sql, used), *(_ARGUMENTS[number - 1] for number in used))
         findings += [f"{row[0]}; cure: {cure}" for row in rows]
     return findings
+
+
+def _renumbered(sql: str, used: list[int]) -> str:
+    """The statement with its parameters numbered from 1 without gaps, as Postgres wants them."""
+    for position, number in enumerate(used, start=1):
+        sql = sql.replace(f"${number}", f"${position}")
+    return sql

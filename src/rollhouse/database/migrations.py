@@ -43,7 +43,7 @@ async def migrate(url: str) -> str:
     One process migrates at a time (advisory lock); the others wait for it.
     """
 
-    async def connect(*_: object, **__: object) -> Any:  # noqa: ANN401 - SQLAlchemy passes it through
+    async def connect(*_: object, **__: object) -> Any:
         return await asyncpg.connect(url)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
@@ -62,4 +62,4 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
 
 
-CURRENT_REVISION = f"SELECT version_num FROM {SCHEMA}.alembic_version"
+CURRENT_REVISION = "SELECT version_num FROM rollhouse.alembic_version"

@@ -20,8 +20,7 @@ _KEYS = (
     " SELECT $1, $2, a, k, i, u FROM unnest($3::text[], $4::text[], $5::uuid[], $6::boolean[]) AS t (a, k, i, u)"
 )
 _MEMBERS = (
-    "INSERT INTO rollhouse.memberships (tenant_id, group_id, member_id, member_type)"
-    " SELECT $1, $2, m, 'User' FROM unnest($3::uuid[]) m ON CONFLICT DO NOTHING"
+    "INSERT INTO rollhouse.memberships (tenant_id, group_id, member_id, member_type) SELECT $1, $2, m, 'User' FROM unnest($3::uuid[]) m ON CONFLICT DO NOTHING"
 )
 
 
@@ -35,7 +34,9 @@ async def insert_resources(database: Database, tenant_id: UUID, resource_type: R
     compared = [comparable(resource_type, document) for document in documents]
     entries = [(attribute, key, resource_id) for resource_id, form in zip(ids, compared, strict=True) for attribute, key in index_entries(resource_type, form)]
     async with database.transaction(tenant_id, statement_timeout_milliseconds=60_000) as tx:
-        await tx.fetch(_RESOURCES, tenant_id, resource_type.name, ids, [encode(document).decode() for document in documents], [encode(form).decode() for form in compared])
+        await tx.fetch(
+            _RESOURCES, tenant_id, resource_type.name, ids, [encode(document).decode() for document in documents], [encode(form).decode() for form in compared]
+        )
         await tx.fetch(
             _KEYS,
             tenant_id,

@@ -1,5 +1,6 @@
 """A condition becomes SQL through SQLAlchemy Core: names through a closed map, values only ever bound, texts compiled once per shape."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -19,8 +20,9 @@ COMPILED_STATEMENTS = 1024
 """Bound of the cache of compiled texts; one per shape of filter, whatever its values."""
 
 _NOBODY = UUID(int=0)
+_SURROGATES = (0xD800, 0xDFFF)
 _R = RESOURCES.alias("r")
-_DIALECT = asyncpg.dialect()
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _TENANT = bindparam("tenant", type_=Uuid)
 _TYPE = bindparam("type", type_=Text)
 
@@ -90,7 +92,7 @@ def _shape(condition: Condition | None) -> tuple[Condition | None, dict[str, Any
     return (place(condition) if condition is not None else None), values
 
 
-def _bound_value(field: Field, operator: str, value: Any) -> Any:  # noqa: ANN401 - text, number or moment
+def _bound_value(field: Field, operator: str, value: Any) -> Any:
     if field.source in ("created", "lastmodified"):
         return datetime.fromisoformat(str(value))
     if field.source != "document" and operator == "eq":
@@ -100,7 +102,7 @@ def _bound_value(field: Field, operator: str, value: Any) -> Any:  # noqa: ANN40
     return value
 
 
-def _uses_prefix(field: Field, operator: str, value: Any) -> bool:  # noqa: ANN401
+def _uses_prefix(field: Field, operator: str, value: Any) -> bool:
     return operator == "sw" and field.index is not None and bool(field.container) and 0 < len(str(value).encode()) <= KEY_BYTES_LIMIT - 64
 
 
@@ -108,11 +110,11 @@ def _after_prefix(prefix: str) -> str:
     """The first text, in code point order, behind every text that begins with the prefix."""
     for at in range(len(prefix) - 1, -1, -1):
         point = ord(prefix[at]) + 1
-        if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - surrogates are no characters
-            point = 0xE000
-        if point <= 0x10FFFF:  # noqa: PLR2004 - the last code point
+        if _SURROGATES[0] <= point <= _SURROGATES[1]:
+            point = _SURROGATES[1] + 1
+        if point <= sys.maxunicode:
             return prefix[:at] + chr(point)
-    return "\U0010ffff" * (len(prefix) + 1)
+    return chr(sys.maxunicode) * (len(prefix) + 1)
 
 
 @lru_cache(maxsize=COMPILED_STATEMENTS)
@@ -271,7 +273,8 @@ def _node(steps: tuple[str, ...]) -> ColumnElement[Any]:
 def _leaf(node: ColumnElement[Any], field: Field) -> ColumnElement[Any]:
     """The value as text, NULL when absent."""
     if field.leaf is not None:
-        return node[field.leaf].astext
+        value: ColumnElement[Any] = node[field.leaf].astext
+        return value
     return node.op("#>>", return_type=Text)(literal_column("'{}'::text[]"))
 
 

@@ -84,9 +84,7 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
     found = query.condition
     if isinstance(found, Test) and found.operator == "eq" and found.field.source == "document" and found.field.index and query.start_index == 1 and query.count:
         key = index_key(str(found.value))
-        rows = await scope.database.call(
-            _FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url
-        )
+        rows = await scope.database.call(_FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url)
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
@@ -206,7 +204,7 @@ async def _swap(scope: Scope, resource_id: str, edit: Edit, noted: Noted, *, exp
 
 async def _update(
     scope: Scope,
-    resource_id: UUID,
+    resource_id: UUID | str,
     *,
     members: MembershipChange,
     expected: int | None,
@@ -250,7 +248,9 @@ async def _write(scope: Scope, document: Document, sql: str, *arguments: object)
     except Uniqueness:
         names = ", ".join(sorted(scope.resource_type.unique))
         value = next((value for name, value in document.items() if name.lower() in scope.resource_type.unique), "")
-        raise Uniqueness(f"Another {scope.resource_type.name} of this tenant has the {names} {quoted(value)}. Find it by a filter and update it instead.") from None
+        raise Uniqueness(
+            f"Another {scope.resource_type.name} of this tenant has the {names} {quoted(value)}. Find it by a filter and update it instead."
+        ) from None
 
 
 def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
@@ -277,10 +277,10 @@ def _check_version(record: Record, expected: int | None) -> None:
         raise PreconditionFailed("The resource was changed in the meantime: read it again and send its current ETag in If-Match.")
 
 
-def _known_form(resource_id: str) -> UUID:
+def _known_form(resource_id: str) -> str:
     if not is_resource_id(resource_id):
         raise NotFound(f"There is no resource {quoted(resource_id)} in this tenant.")
-    return UUID(resource_id)
+    return resource_id
 
 
 def _record(row: Row) -> Record:

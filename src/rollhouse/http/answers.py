@@ -2,65 +2,90 @@
 
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 
 from rollhouse.scim import errors
 from rollhouse.scim.messages import SCIM_JSON, encode_error
 from rollhouse.telemetry.logs import log_fault
 
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_SCIM_TYPE = (b"content-type", SCIM_JSON.encode())
+_JSON_TYPE = (b"content-type", b"application/json")
 _BY_STATUS: dict[int, errors.ScimError] = {
     404: errors.NotFound("There is no such endpoint. SCIM lives under /t/<tenant>/scim/v2, e.g. /t/<tenant>/scim/v2/Users."),
     405: errors.MethodNotAllowed("This endpoint does not have this method."),
     413: errors.PayloadTooLarge("The body is larger than this service takes. Send it in several requests."),
 }
 
-
-def media_type(accept: bytes) -> str:
-    """`application/scim+json`, but `application/json` for a client that accepts only that (L26)."""
-    if b"application/json" in accept and b"scim" not in accept and b"*" not in accept:
-        return "application/json"
-    return SCIM_JSON
+ScimRequest = Request[Any, Any, Any]
 
 
-def header(scope: Any, name: bytes) -> bytes:  # noqa: ANN401 - an ASGI scope
+class Answer:
+    """Status, headers and body, sent as they are; the framework's own response object costs a request 10 us of CPU more."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the interface of ASGI
+        """Send the answer, as an ASGI application."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def header(scope: Any, name: bytes) -> bytes:
     """The first value of a request header, b"" when absent."""
-    return next((value for key, value in scope["headers"] if key == name), b"")
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
 
 
-def answer(request: Request[Any, Any, Any], body: bytes, *, status: int = 200, etag: str | None = None, location: str | None = None) -> Response[bytes]:
+def _headers(scope: Any, body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of every answer: `application/scim+json`, but `application/json` for a client that accepts only that (L26)."""
+    if not body:
+        return [*_ALWAYS]
+    accept = header(scope, b"accept")
+    only_json = b"application/json" in accept and b"scim" not in accept and b"*" not in accept
+    return [*_ALWAYS, _JSON_TYPE if only_json else _SCIM_TYPE, (b"content-length", b"%d" % len(body))]
+
+
+def answer(request: ScimRequest, body: bytes, *, status: int = 200, etag: str | None = None, location: str | None = None) -> Answer:
     """A SCIM answer; an empty body has no media type."""
-    headers = dict(_HEADERS)
+    headers = _headers(request.scope, body)
     if etag is not None:
-        headers["etag"] = etag
+        headers.append((b"etag", etag.encode()))
     if location is not None:
-        headers["location"] = location
-    return Response(body, status_code=status, headers=headers, media_type=media_type(header(request.scope, b"accept")) if body else None)
+        headers.append((b"location", location.encode()))
+    return Answer(status, headers, body)
 
 
-def refuse(request: Request[Any, Any, Any], error: errors.ScimError) -> Response[bytes]:
+def refuse(request: ScimRequest, error: errors.ScimError) -> Answer:
     """The answer to a refusal raised anywhere below."""
-    headers = dict(_HEADERS)
+    body = encode_error(error)
+    headers = _headers(request.scope, body)
     if error.retry_after_seconds is not None:
-        headers["retry-after"] = str(error.retry_after_seconds)
+        headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, errors.Unauthorized):
-        headers["www-authenticate"] = 'Bearer realm="SCIM"'
+        headers.append((b"www-authenticate", b'Bearer realm="SCIM"'))
     if isinstance(error, errors.InternalError):
         log_fault("request.fault", error, method=request.method, route=request.scope.get("path_template"))
-    return Response(encode_error(error), status_code=error.status, headers=headers, media_type=media_type(header(request.scope, b"accept")))
+    return Answer(error.status, headers, body)
 
 
-def refuse_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def refuse_framework_error(request: ScimRequest, error: HTTPException) -> Answer:
     """The answer to what Litestar itself refuses: unknown routes, methods and bodies over the limit."""
     response = refuse(request, _BY_STATUS.get(error.status_code) or errors.BadRequest("The request cannot be read."))
-    for name, value in (error.headers or {}).items():
-        if name.lower() == "allow":
-            response.headers["allow"] = value
+    response.headers += [(b"allow", value.encode()) for name, value in (error.headers or {}).items() if name.lower() == "allow"]
     return response
 
 
-def refuse_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def refuse_fault(request: ScimRequest, error: Exception) -> Answer:
     """The answer to an exception that nobody expected: a bug, logged without the request's data."""
     fault = errors.InternalError("The service met a fault of its own; it has been logged.")
     fault.__cause__ = error

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 
 from rollhouse.http.answers import refuse, refuse_fault, refuse_framework_error
 from rollhouse.http.edge import Edge
-from rollhouse.http.gates import RateGate, TenantGate
+from rollhouse.http.gates import Gates
 from rollhouse.http.health import health_routes
 from rollhouse.http.lifeline import end_with_parent
 from rollhouse.http.scim_routes import DiscoveryController, ResourceController
@@ -22,7 +22,7 @@ SCIM_PATH = "/t/{tenant:str}/scim/v2"
 
 def scim_router() -> Router:
     """The SCIM routes of every tenant behind their gates."""
-    return Router(SCIM_PATH, middleware=[TenantGate(), RateGate()], route_handlers=[DiscoveryController, ResourceController])
+    return Router(SCIM_PATH, middleware=[Gates()], route_handlers=[DiscoveryController, ResourceController])
 
 
 def assemble(service: Service) -> Edge:

@@ -3,6 +3,7 @@
 import re
 import time
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from rollhouse.http.service import Service
@@ -27,9 +28,10 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an answer is always given, also when the application below fails."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        method: str = scope["method"]
         started = time.perf_counter()
         noted: set[Tolerance] = set()
         scope["path"] = tidy_path(scope["path"], noted)
@@ -45,11 +47,11 @@ class Edge:
         try:
             await self._app(scope, receive, send_noting_status)
         except Exception as error:  # noqa: BLE001 - the last line of defence: always a SCIM body, never a broken connection
-            log_fault("edge.fault", error, method=scope["method"])
+            log_fault("edge.fault", error, method=method)
             if status == 0:
                 await _send_fault(send_noting_status)
         route = scope.get("path_template") or "unmatched"
-        request_seconds(route, scope["method"] if route != "unmatched" else "any", status).observe(time.perf_counter() - started)
+        request_seconds(route, method if route != "unmatched" else "any", status).observe(time.perf_counter() - started)
         for tolerance in noted:
             tolerance_count(tolerance.value).inc()
 

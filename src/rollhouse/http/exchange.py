@@ -5,11 +5,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
-from litestar import Request
-
 from rollhouse.directory.queries import Sort
 from rollhouse.directory.resources import Query, Scope
-from rollhouse.http.answers import header
+from rollhouse.http.answers import ScimRequest, header
 from rollhouse.http.service import Service
 from rollhouse.scim.conditions import field_of, resolve_filter
 from rollhouse.scim.errors import InvalidSyntax, InvalidValue, NotFound, quoted
@@ -21,12 +19,13 @@ from rollhouse.tenancy.tenants import Tenant
 
 _ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,18})"?\s*')
 _NO_VERSION = -1
+_ENDPOINTS = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 
 
 class Exchange:
     """A request of a tenant whose secret has been verified."""
 
-    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance]) -> None:  # noqa: ANN401 - an ASGI scope
+    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance]) -> None:
         self.service = service
         self.tenant = tenant
         self.noted = noted
@@ -54,7 +53,7 @@ class Exchange:
         Raises:
             NotFound: there is no such endpoint.
         """
-        resource_type = next((known for known in RESOURCE_TYPES if known.endpoint.lower() == endpoint.lower()), None)
+        resource_type = _ENDPOINTS.get(endpoint.lower())
         if resource_type is None:
             raise NotFound(f"There is no endpoint {quoted(endpoint)}; see /ResourceTypes for those there are.")
         return Scope(self.service.database, self.tenant.id, resource_type, self.base_url)
@@ -111,15 +110,14 @@ class Exchange:
         value = header(self._scope, b"if-none-match").decode("latin-1").strip()
         return value == "*" or any((match := _ETAG.fullmatch(tag)) is not None and int(match[1]) == version for tag in value.split(",")) if value else False
 
-    async def body(self, request: Request[Any, Any, Any]) -> bytes:
+    async def body(self, request: ScimRequest) -> bytes:
         """The request's body; its media type is never a reason to refuse it (L27)."""
         if not header(self._scope, b"content-type").startswith(b"application/scim+json"):
             self.noted.add(Tolerance.PLAIN_JSON)
         return await request.body()
 
 
-def exchange_of(request: Request[Any, Any, Any]) -> Exchange:
+def exchange_of(request: ScimRequest) -> Exchange:
     """The exchange that the tenant gate put into the request's state."""
-    found = request.scope["state"]["exchange"]
-    assert isinstance(found, Exchange)  # noqa: S101 - the gate stands before every SCIM route
+    found: Exchange = request.scope["state"]["exchange"]
     return found

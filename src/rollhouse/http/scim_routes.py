@@ -1,39 +1,35 @@
 """The SCIM routes (RFC 7644 section 3): each handler reads the request, calls one verb of the directory, and answers."""
 
-from typing import Any
-
-from litestar import Controller, Request, Response, delete, get, patch, post, put
+from litestar import Controller, delete, get, patch, post, put
 
 from rollhouse.directory import resources
 from rollhouse.directory.resources import Scope
-from rollhouse.http.answers import answer
+from rollhouse.http.answers import Answer, ScimRequest, answer
 from rollhouse.http.exchange import Exchange, exchange_of
 from rollhouse.scim import discovery, messages
 from rollhouse.scim.errors import Forbidden, NotFound, quoted
 from rollhouse.scim.representation import Record, etag, location, represent
 from rollhouse.scim.schemas import RESOURCE_TYPES
 
-ScimRequest = Request[Any, Any, Any]
-
 
 class DiscoveryController(Controller):
     """What this service can do and which schemas it knows (RFC 7644 section 4)."""
 
     @get("/ServiceProviderConfig")
-    async def get_service_provider_config(self, request: ScimRequest) -> Response[bytes]:
+    async def get_service_provider_config(self, request: ScimRequest) -> Answer:
         """The features of the service (RFC 7643 section 5)."""
         exchange = _unfiltered(request)
         return answer(request, messages.encode(discovery.service_provider_config(exchange.base_url, exchange.service.page_size_limit)))
 
     @get("/ResourceTypes")
-    async def list_resource_types(self, request: ScimRequest) -> Response[bytes]:
+    async def list_resource_types(self, request: ScimRequest) -> Answer:
         """The kinds of resources of the tenant."""
         exchange = _unfiltered(request)
         described = [messages.encode(discovery.describe_resource_type(exchange.base_url, known)) for known in RESOURCE_TYPES]
         return answer(request, messages.encode_list(described, total=len(described), start_index=1))
 
     @get("/ResourceTypes/{name:str}")
-    async def get_resource_type(self, request: ScimRequest, name: str) -> Response[bytes]:
+    async def get_resource_type(self, request: ScimRequest, name: str) -> Answer:
         """One kind of resources."""
         exchange = _unfiltered(request)
         for known in RESOURCE_TYPES:
@@ -42,14 +38,14 @@ class DiscoveryController(Controller):
         raise NotFound(f"There is no resource type {quoted(name)}.")
 
     @get("/Schemas")
-    async def list_schemas(self, request: ScimRequest) -> Response[bytes]:
+    async def list_schemas(self, request: ScimRequest) -> Answer:
         """Every schema of the tenant."""
         exchange = _unfiltered(request)
         described = [messages.encode(discovery.describe_schema(exchange.base_url, schema)) for schema in discovery.schemas_of(RESOURCE_TYPES)]
         return answer(request, messages.encode_list(described, total=len(described), start_index=1))
 
     @get("/Schemas/{urn:str}")
-    async def get_schema(self, request: ScimRequest, urn: str) -> Response[bytes]:
+    async def get_schema(self, request: ScimRequest, urn: str) -> Answer:
         """One schema."""
         exchange = _unfiltered(request)
         for schema in discovery.schemas_of(RESOURCE_TYPES):
@@ -62,7 +58,7 @@ class ResourceController(Controller):
     """Every resource type of a tenant: the engine knows schemas, not classes of resources."""
 
     @get("/{endpoint:str}")
-    async def list_resources(self, request: ScimRequest, endpoint: str) -> Response[bytes]:
+    async def list_resources(self, request: ScimRequest, endpoint: str) -> Answer:
         """A page of resources (RFC 7644 section 3.4.2)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -73,7 +69,7 @@ class ResourceController(Controller):
         return answer(request, messages.encode_list(shown, total=page.total, start_index=query.start_index))
 
     @post("/{endpoint:str}")
-    async def create_resource(self, request: ScimRequest, endpoint: str) -> Response[bytes]:
+    async def create_resource(self, request: ScimRequest, endpoint: str) -> Answer:
         """A new resource (RFC 7644 section 3.3)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -81,7 +77,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, await resources.create_resource(scope, body, exchange.noted), status=201)
 
     @get("/{endpoint:str}/{resource_id:str}")
-    async def get_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Response[bytes]:
+    async def get_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
         """One resource (RFC 7644 section 3.4.1)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -92,7 +88,7 @@ class ResourceController(Controller):
         return answer(request, represent(record, scope.resource_type, scope.base_url, projection), etag=etag(record.version))
 
     @put("/{endpoint:str}/{resource_id:str}")
-    async def replace_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Response[bytes]:
+    async def replace_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
         """One resource, replaced (RFC 7644 section 3.5.1)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -103,7 +99,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, record)
 
     @patch("/{endpoint:str}/{resource_id:str}")
-    async def patch_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Response[bytes]:
+    async def patch_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
         """One resource, changed in parts (RFC 7644 section 3.5.2): a user is answered with 200, a group with 204 unless attributes are asked for."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -117,7 +113,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, await resources.get_resource(scope, resource_id, with_relation=with_relation))
 
     @delete("/{endpoint:str}/{resource_id:str}", status_code=200)
-    async def delete_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Response[bytes]:
+    async def delete_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
         """One resource, gone (RFC 7644 section 3.6)."""
         exchange = exchange_of(request)
         await resources.delete_resource(exchange.directory(endpoint), resource_id, expected=exchange.expected_version)
@@ -136,6 +132,6 @@ def _unfiltered(request: ScimRequest) -> Exchange:
     return exchange
 
 
-def _resource(request: ScimRequest, exchange: Exchange, scope: Scope, record: Record, *, status: int = 200) -> Response[bytes]:
+def _resource(request: ScimRequest, exchange: Exchange, scope: Scope, record: Record, *, status: int = 200) -> Answer:
     shown = represent(record, scope.resource_type, scope.base_url, exchange.projection(scope.resource_type))
     return answer(request, shown, status=status, etag=etag(record.version), location=location(scope.base_url, scope.resource_type, record.id))

@@ -22,8 +22,10 @@ class Service:
     """The parts of a serving process, wired once. SCIM is refused with 503 until the database has passed the catalog gate."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises:
-        SettingsError: a setting that serving needs is missing or malformed.
+        """Wire the parts; nothing is opened yet.
+
+        Raises:
+            SettingsError: a setting that serving needs is missing or malformed.
         """
         if settings.database_url is None:
             raise SettingsError("ROLLHOUSE_DATABASE_URL is not set: give the URL of Postgres as rollhouse_app, or use: rollhouse dev")
@@ -61,8 +63,10 @@ class Service:
         await self.database.close()
 
     def require_verified(self) -> None:
-        """Raises:
-        Unavailable: the database has not passed the gate.
+        """Let SCIM through only after the catalog gate.
+
+        Raises:
+            Unavailable: the database has not passed it.
         """
         if self.problems:
             raise Unavailable("The service is starting; try again.", retry_after_seconds=5)

@@ -85,7 +85,7 @@ return 0
 class RedisLimiter:
     """Counts in Redis for all processes; while Redis fails, counts here, and asks it again every two seconds."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = redis.register_script(_SCRIPT)
         self._local = LocalLimiter()

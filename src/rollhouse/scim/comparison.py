@@ -33,18 +33,18 @@ def comparable(resource_type: ResourceType, document: dict[str, Any]) -> Compara
     return found
 
 
-def comparable_element(attribute: Attribute, element: Any) -> Any:  # noqa: ANN401 - any JSON value
+def comparable_element(attribute: Attribute, element: Any) -> Any:
     """One value of an attribute in comparable form, as value filters in a PATCH path see it."""
     return _fold_one(attribute, element)
 
 
-def _fold(attribute: Attribute, value: Any) -> Any:  # noqa: ANN401
+def _fold(attribute: Attribute, value: Any) -> Any:
     if attribute.multi_valued and isinstance(value, list):
         return [_fold_one(attribute, element) for element in value]
     return _fold_one(attribute, value)
 
 
-def _fold_one(attribute: Attribute, value: Any) -> Any:  # noqa: ANN401
+def _fold_one(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, dict):
         subs = attribute.by_name
         return {name.lower(): _fold(subs[name.lower()], part) for name, part in value.items() if name.lower() in subs}
@@ -70,7 +70,7 @@ def index_entries(resource_type: ResourceType, compared: Comparable) -> set[tupl
     return entries
 
 
-def _texts(node: Any, steps: list[str]) -> list[str]:  # noqa: ANN401
+def _texts(node: Any, steps: list[str]) -> list[str]:
     if isinstance(node, list):
         return [found for element in node for found in _texts(element, steps)]
     if steps:

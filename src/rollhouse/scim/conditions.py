@@ -1,5 +1,6 @@
 """A filter whose names are looked up and whose values are folded: what the matcher evaluates and the directory turns into SQL."""
 
+import re
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ Kind = Literal["text", "number", "boolean", "moment"]
 Source = Literal["document", "id", "created", "lastmodified", "memberships", "derived"]
 
 _KINDS: dict[str, Kind] = {"boolean": "boolean", "integer": "number", "decimal": "number", "dateTime": "moment"}
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _ORDERED = frozenset({"gt", "ge", "lt", "le"})
 _EQUAL = frozenset({"eq", "ne"})
 _ALLOWED: dict[Kind, frozenset[str]] = {
@@ -155,7 +157,9 @@ class _ResourceScope:
         if found.leaf.type == "complex":
             value = found.attribute.sub("value")
             if found.sub is not None or value is None:
-                raise InvalidFilter(f"{quoted(name)} has several parts; name the one to compare, such as {found.attribute.name}.{found.attribute.sub_attributes[0].name}.")
+                raise InvalidFilter(
+                    f"{quoted(name)} has several parts; name the one to compare, such as {found.attribute.name}.{found.attribute.sub_attributes[0].name}."
+                )
             found = Reference(found.urn, found.attribute, value)
         return self.field(found), found.leaf
 
@@ -168,7 +172,7 @@ class _ResourceScope:
             raise InvalidFilter(f"{quoted(name)} has no parts, so it takes no filter in brackets.")
         field = self.field(found)
         if field.source != "document":
-            raise InvalidFilter(f"{quoted(name)} takes no filter in brackets; compare it directly, as in: {name} eq \"<id>\".")
+            raise InvalidFilter(f'{quoted(name)} takes no filter in brackets; compare it directly, as in: {name} eq "<id>".')
         return field, _ElementScope(found.attribute, found.index_name, self.resource_type.indexed)
 
     def field(self, found: Reference) -> Field:
@@ -250,7 +254,7 @@ def _comparison(name: str, field: Field, leaf: Attribute, operator: Operator, va
 
 def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | bool | float:
     if kind == "text":
-        if "\0" in value.text or not value.text.isprintable() and any("\ud800" <= mark <= "\udfff" for mark in value.text):
+        if _UNSTORABLE.search(value.text):
             raise InvalidFilter(f"The value compared with {quoted(name)} contains a character that no stored text can hold.")
         return fold_text(value.text, case_exact=is_exact(leaf))
     if kind == "boolean":
@@ -268,7 +272,7 @@ def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | b
     raise InvalidFilter(f"{quoted(value.text)} cannot be compared with {quoted(name)}, which is of type {leaf.type}.")
 
 
-def _found(field: Field, node: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
+def _found(field: Field, node: Any) -> list[Any]:
     for step in field.container:
         node = node.get(step) if isinstance(node, dict) else None
     nodes = node if isinstance(node, list) else [node]
@@ -277,11 +281,11 @@ def _found(field: Field, node: Any) -> list[Any]:  # noqa: ANN401 - any JSON val
     return [found for found in nodes if found is not None]
 
 
-def _is_present(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+def _is_present(value: Any) -> bool:
     return value not in ("", [], {}) or value is False
 
 
-def _compare(operator: Operator, found: Any, wanted: Any) -> bool:  # noqa: ANN401, PLR0911 - one line per operator
+def _compare(operator: Operator, found: Any, wanted: Any) -> bool:
     if isinstance(found, str) != isinstance(wanted, str) or isinstance(found, bool) != isinstance(wanted, bool):
         return False
     match operator:

@@ -1,9 +1,10 @@
 """The filter grammar of RFC 7644 section 3.4.2.2 and the PATCH path grammar of section 3.5.2: text to syntax tree.
 
-One pass over the text, no backtracking and no regular expression over nested input; the number of steps is linear in
-the length. Names are not looked up here (see `conditions`).
+One pass over the text without backtracking (regular expressions read single tokens, never nested input); the number of
+steps is linear in the length. Names are not looked up here (see `conditions`).
 """
 
+import re
 from typing import Literal
 
 import msgspec
@@ -19,7 +20,10 @@ Operator = Literal["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"]
 _OPERATORS: dict[str, Operator] = {"eq": "eq", "ne": "ne", "co": "co", "sw": "sw", "ew": "ew", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le"}
 _LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _BLANK = " \t\r\n"
-_WORD_ENDS = frozenset(_BLANK + '()[]"')
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_WORD = re.compile(r"[^ \t\r\n()\[\]\"]*")
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+"""Each reads one token and cannot backtrack: no two of its parts can match the same character."""
 
 Literals = str | bool | int | float | None
 
@@ -118,7 +122,7 @@ def _with_unescaped_quotes(text: str) -> Filter | None:
     """A lone comparison whose value holds unescaped quotes: the value runs to the last quote (client catalogue, section 2)."""
     head, quote, rest = text.strip().partition('"')
     words = head.split()
-    if not quote or len(words) != 2 or words[1].lower() not in _OPERATORS or not rest.endswith('"'):  # noqa: PLR2004 - attribute, operator
+    if not quote or len(words) != len(("attribute", "operator")) or words[1].lower() not in _OPERATORS or not rest.endswith('"'):
         return None
     value = rest[:-1]
     tail = value.lower().split('"')
@@ -236,19 +240,17 @@ class _Parser:
 
     def quoted_value(self) -> Value:
         start = self.at
-        end = start + 1
-        while end < len(self.text) and self.text[end] != '"':
-            end += 2 if self.text[end] == "\\" else 1
-        if end >= len(self.text):
+        found = _QUOTED.match(self.text, start)
+        if found is None:
             raise self.fail("a closing quote")
-        self.at = end + 1
+        self.at = found.end()
         if self.peek() not in ("", *_BLANK, ")", "]"):
             raise self.fail("a blank after the value")
         try:
-            value = msgspec.json.decode(self.text[start : self.at], type=str)
+            value = msgspec.json.decode(found[0], type=str) if "\\" in found[0] else found[0][1:-1]
         except (msgspec.DecodeError, UnicodeEncodeError):
             self.noted.add(Tolerance.FILTER_DIALECT)  # a lone backslash, as in DOMAIN\name
-            value = self.text[start + 1 : end]
+            value = found[0][1:-1]
         return Value(value, value)
 
     # -- paths
@@ -280,14 +282,13 @@ class _Parser:
         return self.text[self.at : self.at + 1]
 
     def blanks(self) -> None:
-        while self.at < len(self.text) and self.text[self.at] in _BLANK:
-            self.at += 1
+        found = _BLANKS.match(self.text, self.at)
+        self.at = found.end() if found is not None else self.at
 
     def word(self) -> str:
-        start = self.at
-        while self.at < len(self.text) and self.text[self.at] not in _WORD_ENDS:
-            self.at += 1
-        return self.text[start : self.at]
+        found = _WORD.match(self.text, self.at)
+        self.at = found.end() if found is not None else self.at
+        return found[0] if found is not None else ""
 
     def word_after_blanks(self) -> str:
         self.blanks()

@@ -62,7 +62,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-def _check(node: Any, depth: int) -> None:  # noqa: ANN401 - any JSON value
+def _check(node: Any, depth: int) -> None:
     if isinstance(node, str):
         if _CONTROLS.search(node):
             raise InvalidValue(f"{quoted(node)} holds a control character, which cannot be stored. Mend the value at its source.")
@@ -110,7 +110,7 @@ def decode_patch(body: bytes, noted: Noted) -> list[Operation]:
     return read
 
 
-def _read_operation(operation: Any, noted: Noted) -> Operation:  # noqa: ANN401 - any JSON value
+def _read_operation(operation: Any, noted: Noted) -> Operation:
     if not isinstance(operation, dict):
         raise InvalidSyntax("Each operation must be an object with op, path and value.")
     parts = {name.lower(): value for name, value in operation.items()}

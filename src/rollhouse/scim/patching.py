@@ -89,10 +89,9 @@ def patch_memberships(resource_type: ResourceType, operations: list[Operation], 
 
 
 def _names_only_members(resource_type: ResourceType, operation: Operation) -> bool:
-    if operation.path is None:
-        names = list(operation.value) if isinstance(operation.value, dict) else [""]
-    else:
-        names = [operation.path]
+    names = [operation.path or ""]
+    if operation.path is None and isinstance(operation.value, dict):
+        names = list(operation.value)
     bare = [resource_type.split_urn(name)[1].partition("[")[0].strip().lower() for name in names]
     return bool(bare) and all(name == resource_type.memberships for name in bare)
 
@@ -243,7 +242,9 @@ class _Edit:
             return
         read = read_value(reference.attribute, value, self.noted)
         if isinstance(read, dict):
-            cleared = {sub.name for key, part in value.items() if is_unassigned(part) and (sub := reference.attribute.sub(key))} if isinstance(value, dict) else set()
+            cleared = (
+                {sub.name for key, part in value.items() if is_unassigned(part) and (sub := reference.attribute.sub(key))} if isinstance(value, dict) else set()
+            )
             read = {key: part for key, part in {**container.get(name, {}), **read}.items() if key not in cleared}
         self.put(container, name, read)
 

@@ -13,7 +13,7 @@ class Projection:
     def __init__(self, resource_type: ResourceType, attributes: str | None, excluded: str | None) -> None:
         self._type = resource_type
         self._wanted = self._names(attributes) if attributes and attributes.strip() else None
-        self._unwanted = self._names(excluded or "") - _ALWAYS
+        self._unwanted = self._names(excluded) - _ALWAYS if excluded else frozenset()
 
     def _names(self, text: str) -> frozenset[str]:
         names = set()
@@ -55,18 +55,18 @@ class Projection:
         return shown
 
     @staticmethod
-    def _put(shown: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    def _put(shown: dict[str, Any], name: str, value: Any) -> None:
         if value not in (None, {}, []):
             shown[name] = value
 
-    def _extension(self, urn: str, value: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _extension(self, urn: str, value: dict[str, Any]) -> Any:
         if urn in self._unwanted:
             return None
         if self._wanted is not None and urn in self._wanted:
             return value
         return {name: part for name, inner in value.items() if (part := self._attribute(f"{urn}:{name.lower()}", inner)) not in (None, {}, [])}
 
-    def _attribute(self, key: str, value: Any) -> Any:  # noqa: ANN401
+    def _attribute(self, key: str, value: Any) -> Any:
         if key in self._unwanted:
             return None
         subs = None
@@ -80,7 +80,7 @@ class Projection:
         return _parts(value, subs, without)
 
 
-def _parts(value: Any, subs: set[str] | None, without: set[str]) -> Any:  # noqa: ANN401
+def _parts(value: Any, subs: set[str] | None, without: set[str]) -> Any:
     if isinstance(value, list):
         return [part for element in value if (part := _parts(element, subs, without))]
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ import msgspec
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database
 from rollhouse.scim.errors import Forbidden, NotFound, Unauthorized, quoted
-from rollhouse.tenancy.secrets import Minted, Peppers, lookup_id_of, mint_secret
+from rollhouse.tenancy.secrets import Minted, Peppers, is_well_typed, lookup_id_of, mint_secret
 from rollhouse.tenancy.tenants import Tenant
 
 CACHE_ENTRIES = 10_000
@@ -91,6 +91,9 @@ class _Known(msgspec.Struct, frozen=True):
     revoked: datetime | None = None
 
 
+_NOBODY = _Known(0.0)
+
+
 class CredentialGate:
     """Says which tenant a secret belongs to. Keeps at most 10,000 look-ups, each for at most five seconds."""
 
@@ -108,7 +111,7 @@ class CredentialGate:
             Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
         """
         lookup_id = lookup_id_of(secret)
-        known = await self._look_up(lookup_id) if lookup_id else _Known(0.0)
+        known = await self._look_up(lookup_id, secret) if lookup_id else _NOBODY
         expected = self._peppers.mac(known.pepper_version, secret)
         is_right = hmac.compare_digest(expected, known.mac)
         tenant = known.tenant
@@ -120,11 +123,13 @@ class CredentialGate:
             raise Forbidden("This tenant is suspended; provisioning is refused until its operator resumes it.")
         return tenant
 
-    async def _look_up(self, lookup_id: str) -> _Known:
+    async def _look_up(self, lookup_id: str, secret: str) -> _Known:
         known = self._known.get(lookup_id)
         now = time.monotonic()
         if known is not None and known.until > now:
             return known
+        if not is_well_typed(secret):
+            return _NOBODY
         rows = await self._database.call("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
         if rows:
             row = rows[0]

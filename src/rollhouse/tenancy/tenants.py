@@ -12,7 +12,33 @@ from rollhouse.database.pool import Database, Row
 from rollhouse.scim.errors import InvalidValue, NotFound, Uniqueness, quoted
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-RESERVED_SLUGS = frozenset({"admin", "api", "app", "assets", "auth", "docs", "health", "internal", "login", "metrics", "oauth2", "portal", "root", "rollhouse", "scim", "static", "status", "support", "system", "t", "well-known", "www"})
+NAME_LIMIT = 200
+RESERVED_SLUGS = frozenset(
+    {
+        "admin",
+        "api",
+        "app",
+        "assets",
+        "auth",
+        "docs",
+        "health",
+        "internal",
+        "login",
+        "metrics",
+        "oauth2",
+        "portal",
+        "root",
+        "rollhouse",
+        "scim",
+        "static",
+        "status",
+        "support",
+        "system",
+        "t",
+        "well-known",
+        "www",
+    }
+)
 
 
 class Tenant(msgspec.Struct, frozen=True):
@@ -33,6 +59,10 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = "id, slug, name, status, rate_per_second, burst, created"
+_CREATE = "INSERT INTO rollhouse.tenants (id, slug, name) VALUES ($1, $2, $3) RETURNING " + _COLUMNS
+_LIST = "SELECT " + _COLUMNS + " FROM rollhouse.tenants ORDER BY slug"
+_FIND = "SELECT " + _COLUMNS + " FROM rollhouse.tenants WHERE slug = $1"
+_SET_LIMIT = "UPDATE rollhouse.tenants SET rate_per_second = $2, burst = $3 WHERE slug = $1 RETURNING " + _COLUMNS
 
 
 def check_slug(slug: str) -> str:
@@ -55,10 +85,10 @@ async def create_tenant(database: Database, slug: str, name: str) -> Tenant:
         InvalidValue: the slug or the name cannot be used.
         Uniqueness: the slug is taken.
     """
-    if not name.strip() or len(name) > 200:  # noqa: PLR2004 - room for any company's name
-        raise InvalidValue("A tenant's name has 1 to 200 characters.")
+    if not name.strip() or len(name) > NAME_LIMIT:
+        raise InvalidValue(f"A tenant's name has 1 to {NAME_LIMIT} characters.")
     try:
-        rows = await database.call(f"INSERT INTO rollhouse.tenants (id, slug, name) VALUES ($1, $2, $3) RETURNING {_COLUMNS}", new_id(), check_slug(slug), name)  # noqa: S608 - a constant
+        rows = await database.call(_CREATE, new_id(), check_slug(slug), name)
     except Uniqueness:
         raise Uniqueness(f"The slug {quoted(slug)} is taken; choose another one.") from None
     return _tenant(rows[0])
@@ -66,7 +96,7 @@ async def create_tenant(database: Database, slug: str, name: str) -> Tenant:
 
 async def list_tenants(database: Database) -> Sequence[Tenant]:
     """Every tenant in order of slug."""
-    return [_tenant(row) for row in await database.call(f"SELECT {_COLUMNS} FROM rollhouse.tenants ORDER BY slug")]  # noqa: S608
+    return [_tenant(row) for row in await database.call(_LIST)]
 
 
 async def find_tenant(database: Database, slug: str) -> Tenant:
@@ -75,7 +105,7 @@ async def find_tenant(database: Database, slug: str) -> Tenant:
     Raises:
         NotFound: there is none.
     """
-    rows = await database.call(f"SELECT {_COLUMNS} FROM rollhouse.tenants WHERE slug = $1", slug)  # noqa: S608
+    rows = await database.call(_FIND, slug)
     if not rows:
         raise NotFound(f"There is no tenant {quoted(slug)}; see: rollhouse tenant list")
     return _tenant(rows[0])
@@ -87,8 +117,7 @@ async def set_limit(database: Database, slug: str, rate_per_second: int, burst: 
     Raises:
         NotFound: there is no such tenant.
     """
-    sql = f"UPDATE rollhouse.tenants SET rate_per_second = $2, burst = $3 WHERE slug = $1 RETURNING {_COLUMNS}"  # noqa: S608
-    rows = await database.call(sql, slug, rate_per_second, burst)
+    rows = await database.call(_SET_LIMIT, slug, rate_per_second, burst)
     if not rows:
         raise NotFound(f"There is no tenant {quoted(slug)}; see: rollhouse tenant list")
     return _tenant(rows[0])

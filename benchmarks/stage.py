@@ -1,0 +1,80 @@
+"""What a measurement runs on: an embedded Postgres with a kept data set, and the service beside it, each a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
+from rollhouse.database.migrations import migrate
+from rollhouse.tenancy.secrets import new_pepper
+
+ROLLHOUSE = str(Path(sys.executable).with_name("rollhouse"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise SystemExit(f"{url} did not come up")
+
+
+class Stage:
+    """Postgres (fsync and synchronous_commit on, 1 GB of shared buffers) and one `rollhouse serve` without rate limits."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        self.folder = folder
+        self.postgres = EmbeddedPostgres(folder / "pg", embedded_programs(), options=("shared_buffers=1GB", "max_wal_size=4GB"))
+        self.port, self.metrics_port = free_port(), free_port()
+
+    def __enter__(self) -> "Stage":
+        self.postgres.start()
+        asyncio.run(migrate(self.postgres.url("rollhouse_migrator")))
+        pepper = self.folder / "pepper"
+        if not pepper.exists():
+            pepper.write_text(new_pepper())
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ROLLHOUSE_")} | {
+            "ROLLHOUSE_DATABASE_URL": self.postgres.url("rollhouse_app"),
+            "ROLLHOUSE_PEPPERS": pepper.read_text(),
+            "ROLLHOUSE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            "ROLLHOUSE_RATE_PER_SECOND": "0",
+        }
+        command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
+        self.service = subprocess.Popen(command, env=self.environment)
+        wait_for(f"http://127.0.0.1:{self.port}/readyz")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.service.send_signal(signal.SIGTERM)
+        self.service.wait(20)
+        self.postgres.stop()
+
+    @property
+    def postgres_pid(self) -> int:
+        return int((self.postgres.folder / "postmaster.pid").read_text().split()[0])
+
+    def run(self, *arguments: str):
+        """What a `rollhouse` command prints as JSON; its progress goes to this terminal."""
+        done = subprocess.run([ROLLHOUSE, *arguments, "--json"], env=self.environment, stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout)
+
+    def secret(self, slug: str) -> str:
+        return self.run("secret", "create", slug, "--label", "benchmark")["secret"]
