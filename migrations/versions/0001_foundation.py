@@ -191,11 +191,12 @@ WRITING = (
         IF cardinality(p_members) = 0 THEN
             RETURN;
         END IF;
-        -- Sorted, so that two requests that name the same members lock them in the same order.
+        -- Sorted, so that two requests that name the same members lock them in the same order; locked, so that a member
+        -- that is being deleted counts as unknown.
         WITH wanted AS (SELECT DISTINCT m AS id FROM unnest(p_members) m),
         known AS (
             SELECT r.id, r.resource_type FROM wanted w
-            CROSS JOIN LATERAL (SELECT * FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = w.id LIMIT 1) r
+            CROSS JOIN LATERAL (SELECT * FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = w.id LIMIT 1 FOR KEY SHARE) r
             WHERE r.resource_type IN ('User', 'Group') ORDER BY r.id
         ),
         inserted AS (

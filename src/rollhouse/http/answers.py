@@ -37,6 +37,10 @@ class Answer:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
+    def to_asgi_response(self, **_: object) -> "Answer":
+        """What Litestar asks of the answer of an exception handler: the answer is an ASGI application already."""
+        return self
+
 
 def header(scope: Any, name: bytes) -> bytes:
     """The first value of a request header, b"" when absent."""

@@ -1,6 +1,7 @@
 """The SCIM routes (RFC 7644 section 3): each handler reads the request, calls one verb of the directory, and answers."""
 
 from litestar import Controller, delete, get, patch, post, put
+from litestar.params import FromPath
 
 from rollhouse.directory import resources
 from rollhouse.directory.resources import Scope
@@ -29,7 +30,7 @@ class DiscoveryController(Controller):
         return answer(request, messages.encode_list(described, total=len(described), start_index=1))
 
     @get("/ResourceTypes/{name:str}")
-    async def get_resource_type(self, request: ScimRequest, name: str) -> Answer:
+    async def get_resource_type(self, request: ScimRequest, name: FromPath[str]) -> Answer:
         """One kind of resources."""
         exchange = _unfiltered(request)
         for known in RESOURCE_TYPES:
@@ -45,7 +46,7 @@ class DiscoveryController(Controller):
         return answer(request, messages.encode_list(described, total=len(described), start_index=1))
 
     @get("/Schemas/{urn:str}")
-    async def get_schema(self, request: ScimRequest, urn: str) -> Answer:
+    async def get_schema(self, request: ScimRequest, urn: FromPath[str]) -> Answer:
         """One schema."""
         exchange = _unfiltered(request)
         for schema in discovery.schemas_of(RESOURCE_TYPES):
@@ -58,7 +59,7 @@ class ResourceController(Controller):
     """Every resource type of a tenant: the engine knows schemas, not classes of resources."""
 
     @get("/{endpoint:str}")
-    async def list_resources(self, request: ScimRequest, endpoint: str) -> Answer:
+    async def list_resources(self, request: ScimRequest, endpoint: FromPath[str]) -> Answer:
         """A page of resources (RFC 7644 section 3.4.2)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -69,7 +70,7 @@ class ResourceController(Controller):
         return answer(request, messages.encode_list(shown, total=page.total, start_index=query.start_index))
 
     @post("/{endpoint:str}")
-    async def create_resource(self, request: ScimRequest, endpoint: str) -> Answer:
+    async def create_resource(self, request: ScimRequest, endpoint: FromPath[str]) -> Answer:
         """A new resource (RFC 7644 section 3.3)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -77,7 +78,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, await resources.create_resource(scope, body, exchange.noted), status=201)
 
     @get("/{endpoint:str}/{resource_id:str}")
-    async def get_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
+    async def get_resource(self, request: ScimRequest, endpoint: FromPath[str], resource_id: FromPath[str]) -> Answer:
         """One resource (RFC 7644 section 3.4.1)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -88,7 +89,7 @@ class ResourceController(Controller):
         return answer(request, represent(record, scope.resource_type, scope.base_url, projection), etag=etag(record.version))
 
     @put("/{endpoint:str}/{resource_id:str}")
-    async def replace_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
+    async def replace_resource(self, request: ScimRequest, endpoint: FromPath[str], resource_id: FromPath[str]) -> Answer:
         """One resource, replaced (RFC 7644 section 3.5.1)."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -99,7 +100,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, record)
 
     @patch("/{endpoint:str}/{resource_id:str}")
-    async def patch_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
+    async def patch_resource(self, request: ScimRequest, endpoint: FromPath[str], resource_id: FromPath[str]) -> Answer:
         """One resource, changed in parts (RFC 7644 section 3.5.2): a user is answered with 200, a group with 204 unless attributes are asked for."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
@@ -113,7 +114,7 @@ class ResourceController(Controller):
         return _resource(request, exchange, scope, await resources.get_resource(scope, resource_id, with_relation=with_relation))
 
     @delete("/{endpoint:str}/{resource_id:str}", status_code=200)
-    async def delete_resource(self, request: ScimRequest, endpoint: str, resource_id: str) -> Answer:
+    async def delete_resource(self, request: ScimRequest, endpoint: FromPath[str], resource_id: FromPath[str]) -> Answer:
         """One resource, gone (RFC 7644 section 3.6)."""
         exchange = exchange_of(request)
         await resources.delete_resource(exchange.directory(endpoint), resource_id, expected=exchange.expected_version)

@@ -1,0 +1,149 @@
+"""Every route of the application, asked by a tenant for what is another's. The list comes from the router: a new route fails until it stands here."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from rollhouse.http.app import assemble
+from rollhouse.http.service import Service
+from rollhouse.settings import Settings
+from rollhouse.tenancy.secrets import new_pepper
+from tests.servers.service import ScimClient
+
+RANDOM_ID = "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"
+PATCH_BODY = {"Operations": [{"op": "replace", "path": "displayName", "value": "taken"}]}
+MEMBER_BODY = {"Operations": [{"op": "add", "path": "members", "value": [{"value": RANDOM_ID}]}]}
+
+SCIM = "/t/{tenant:str}/scim/v2"
+ONE = f"{SCIM}/{{endpoint:str}}/{{resource_id:str}}"
+MANY = f"{SCIM}/{{endpoint:str}}"
+PROTECTED = {
+    ("GET", f"{SCIM}/ServiceProviderConfig"),
+    ("GET", f"{SCIM}/ResourceTypes"),
+    ("GET", f"{SCIM}/ResourceTypes/{{name:str}}"),
+    ("GET", f"{SCIM}/Schemas"),
+    ("GET", f"{SCIM}/Schemas/{{urn:str}}"),
+    ("GET", MANY),
+    ("POST", MANY),
+    ("GET", ONE),
+    ("PUT", ONE),
+    ("PATCH", ONE),
+    ("DELETE", ONE),
+}
+PUBLIC = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/startupz")}
+"""Routes that carry nothing of any tenant."""
+
+
+def routes() -> set[tuple[str, str]]:
+    settings = Settings(database_url="postgresql://nobody@/none", peppers=new_pepper(), public_url="https://scim.example")
+    litestar: Any = assemble(Service(settings))._app
+    return {(method, route.path) for route in litestar.routes for method in getattr(route, "methods", ()) if method != "OPTIONS"}
+
+
+def test_every_route_is_listed() -> None:
+    assert routes() == PROTECTED | PUBLIC
+
+
+def masked(response: httpx.Response, resource_id: str) -> tuple[int, str, list[tuple[str, str]]]:
+    headers = [(name, value.replace(resource_id, "<id>")) for name, value in response.headers.items() if name not in ("date", "content-length")]
+    return response.status_code, response.text.replace(resource_id, "<id>"), headers
+
+
+@pytest.mark.threat("T01")
+@pytest.mark.parametrize("endpoint", ["Users", "Groups"])
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"userName": "x", "displayName": "x"}), ("PATCH", PATCH_BODY), ("PATCH", MEMBER_BODY), ("DELETE", None)])
+async def test_a_foreign_id_is_answered_like_one_that_never_was(acme: ScimClient, globex: ScimClient, endpoint: str, method: str, body: Any) -> None:
+    user = await globex.create_user(userName="bob", displayName="Bob")
+    group = await globex.create_group(displayName="Staff", members=[{"value": user["id"]}])
+    foreign = user["id"] if endpoint == "Users" else group["id"]
+    before = [await globex.get_user(user["id"]), await globex.get_group(group["id"])]
+
+    answers = [masked(await acme.request(method, f"/{endpoint}/{one}", body), one) for one in (foreign, RANDOM_ID)]
+
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 404
+    assert [await globex.get_user(user["id"]), await globex.get_group(group["id"])] == before
+
+
+@pytest.mark.threat("T01")
+async def test_lists_and_filters_show_nothing_foreign(acme: ScimClient, globex: ScimClient) -> None:
+    user = await globex.create_user(userName="bob", displayName="Bob", emails=[{"value": "bob@globex.example"}])
+    group = await globex.create_group(displayName="Staff", members=[{"value": user["id"]}])
+
+    for endpoint, texts in {
+        "Users": ["", 'userName eq "bob"', 'userName sw "b"', f'id eq "{user["id"]}"', 'emails[value eq "bob@globex.example"]', f'groups eq "{group["id"]}"', "id pr"],
+        "Groups": ["", 'displayName eq "Staff"', f'members eq "{user["id"]}"', 'displayName co "t"', "members pr"],
+    }.items():
+        for text in texts:
+            found = (await acme.get(f"/{endpoint}", params={"filter": text} if text else {})).json()
+            assert (found["totalResults"], found["Resources"]) == (0, []), text
+
+
+@pytest.mark.threat("T01")
+async def test_a_foreign_user_cannot_become_a_member(acme: ScimClient, globex: ScimClient) -> None:
+    foreign = await globex.create_user(userName="bob")
+    group = await acme.create_group(displayName="Staff")
+
+    response = await acme.patch_operations(f"/Groups/{group['id']}", {"op": "add", "path": "members", "value": [{"value": foreign["id"]}]})
+
+    assert response.status_code == 400
+    assert response.json()["scimType"] == "invalidValue"
+    assert await acme.members(group["id"]) == set()
+    assert "groups" not in await globex.get_user(foreign["id"])
+
+
+@pytest.mark.threat("T20")
+async def test_the_same_user_name_is_free_in_every_tenant(acme: ScimClient, globex: ScimClient) -> None:
+    await globex.create_user(userName="bob", externalId="1")
+
+    assert (await acme.create_user(userName="bob", externalId="1"))["userName"] == "bob"
+
+
+@pytest.mark.threat("T05")
+@pytest.mark.parametrize("external_id", ["1", "0", "-1", "admin", RANDOM_ID])
+async def test_an_external_id_is_never_taken_for_an_id(acme: ScimClient, external_id: str) -> None:
+    other = await acme.create_user(userName="other")
+
+    made = await acme.create_user(userName="made", externalId=external_id, id=other["id"])
+
+    assert made["id"] not in (external_id, other["id"])
+    assert (await acme.get_user(other["id"]))["userName"] == "other"
+
+
+@pytest.mark.threat("T02")
+@pytest.mark.threat("T50")
+async def test_no_secret_and_wrong_secrets_are_refused_alike_on_every_route(acme: ScimClient, globex: ScimClient) -> None:
+    """Secret of another tenant, unknown tenant, wrong secret, no secret: the same bytes, for existing and unknown tenants."""
+    answers = set()
+    for method, path in sorted(PROTECTED):
+        for slug, secret in [
+            (acme.base_url.split("/")[4], globex.secret),
+            ("never-was", globex.secret),
+            (acme.base_url.split("/")[4], acme.secret[:-8] + "AAAAAAAA"),
+            (acme.base_url.split("/")[4], "x"),
+            ("never-was", None),
+        ]:
+            host = acme.base_url.partition("/t/")[0]
+            filled = path.replace("{tenant:str}", slug).replace("{endpoint:str}", "Users").replace("{resource_id:str}", RANDOM_ID)
+            filled = filled.replace("{name:str}", "User").replace("{urn:str}", "urn:x")
+            headers = {"authorization": f"Bearer {secret}"} if secret else {"authorization": ""}
+            response = await acme.http.request(method, host + filled, headers=headers, content=b"{}" if method in ("POST", "PUT", "PATCH") else None)
+            answers.add((response.status_code, response.content, tuple(sorted((name, value) for name, value in response.headers.items() if name != "date"))))
+    assert len(answers) == 1
+    status, _, headers = next(iter(answers))
+    assert status == 401
+    assert ("content-type", "application/scim+json") in headers
+    assert any(name == "www-authenticate" and value.startswith("Bearer") for name, value in headers)
+
+
+@pytest.mark.threat("T02")
+@pytest.mark.parametrize("form", ["{upper}", "{slug}.", "{slug}%2f", "{slug}%00", "%20{slug}", "..%2f{slug}", "{slug};x"])
+async def test_no_spelling_of_a_foreign_slug_lets_a_secret_in(acme: ScimClient, globex: ScimClient, form: str) -> None:
+    slug = globex.base_url.split("/")[4]
+    host = acme.base_url.partition("/t/")[0]
+
+    response = await acme.http.get(f"{host}/t/{form.format(slug=slug, upper=slug.upper())}/scim/v2/Users")
+
+    assert response.status_code in (401, 404)
+    assert response.headers["content-type"] == "application/scim+json"
