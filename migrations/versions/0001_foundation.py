@@ -116,31 +116,19 @@ READING = (
     # The members of a group and the groups of a member as JSON text: built here so that a group of 100,000 does not
     # hold up the event loop. Ids, the base URL and type names need no escaping.
     """
-    CREATE FUNCTION rollhouse.encode_members(p_tenant uuid, p_group uuid, p_base_url text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
-        SELECT '[' || string_agg('{"value":"' || m.member_id || '","$ref":"' || p_base_url || '/' || m.member_type || 's/' || m.member_id
-            || '","type":"' || m.member_type || '"}', ',' ORDER BY m.member_id) || ']'
-        FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.group_id = p_group;
-    END
-    """,
-    """
-    CREATE FUNCTION rollhouse.encode_groups(p_tenant uuid, p_member uuid, p_base_url text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
-        SELECT '[' || string_agg('{"value":"' || m.group_id || '","$ref":"' || p_base_url || '/Groups/' || m.group_id
-            || '","type":"direct"}', ',' ORDER BY m.group_id) || ']'
-        FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_member;
-    END
-    """,
-    """
     CREATE FUNCTION rollhouse.encode_relation(p_tenant uuid, p_relation text, p_id uuid, p_base_url text) RETURNS text
-    LANGUAGE plpgsql STABLE AS $$
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
     BEGIN
         IF p_relation = 'groups' THEN
-            RETURN rollhouse.encode_groups(p_tenant, p_id, p_base_url);
+            RETURN (
+                SELECT '[' || string_agg('{"value":"' || m.group_id || '","$ref":"' || p_base_url || '/Groups/' || m.group_id
+                    || '","type":"direct"}', ',' ORDER BY m.group_id) || ']'
+                FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_id);
         ELSIF p_relation = 'members' THEN
-            RETURN rollhouse.encode_members(p_tenant, p_id, p_base_url);
+            RETURN (
+                SELECT '[' || string_agg('{"value":"' || m.member_id || '","$ref":"' || p_base_url || '/' || m.member_type || 's/' || m.member_id
+                    || '","type":"' || m.member_type || '"}', ',' ORDER BY m.member_id) || ']'
+                FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.group_id = p_id);
         END IF;
         RETURN NULL;
     END $$

@@ -20,8 +20,10 @@ FAILED = 1
 PRECONDITION = 3
 
 
-class Precondition(Exception):
+class Precondition(click.ClickException):
     """Something must be done before the command can work; the message says what."""
+
+    exit_code = PRECONDITION
 
 
 class Invocation:
@@ -140,7 +142,7 @@ def guarded(run: Callable[[], Any]) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (Precondition, SettingsError, Unavailable) as error:
+    except (SettingsError, Unavailable) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(PRECONDITION)
     except ScimError as error:

@@ -17,6 +17,6 @@ def rollhouse() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from rollhouse.cli import database, dev, seed, serve, tenants
+    from rollhouse.cli import database, dev, seed, serve, simulate, tenants
 
     guarded(lambda: rollhouse.main(standalone_mode=False))

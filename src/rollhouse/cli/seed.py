@@ -1,5 +1,6 @@
 """`rollhouse seed`: many tenants, users, groups and members at once, for trying out and for measuring."""
 
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ def seed(invocation: Invocation, tenant_count: int, users: int, groups: int, mem
 
     async def work(database: Database) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
-        with click.progressbar(length=total, label="Seeding", file=click.get_text_stream("stderr"), show_pos=True) as bar:
+        with click.progressbar(length=total, label="Seeding", file=sys.stderr, show_pos=True) as bar:
             for number in range(1, tenant_count + 1):
                 tenant, is_new = await _tenant(database, f"{prefix}-{number}")
                 if is_new:

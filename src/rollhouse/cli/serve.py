@@ -55,7 +55,6 @@ def serve_until_stopped(settings: Settings) -> None:
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,
         workers=1,
-
         factory=True,
         websockets=False,
         log_access=False,

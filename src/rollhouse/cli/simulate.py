@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import msgspec
 
+from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, group, pass_invocation
+from rollhouse.cli.main import rollhouse
 from rollhouse.simulator import SCENARIOS, Report, ScenarioRequest, UnreachableError, run_scenario
 
 SECRET_VARIABLE = "ROLLHOUSE_SCIM_SECRET"  # noqa: S105  the name of a variable, not a secret
 RUN_TAG = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
-EXIT_NOT_OK = 1
-
-
-class PreconditionError(click.ClickException):
-    """Something outside the command is missing: exit status 3."""
-
-    exit_code = 3
+DEMO_SECRET = Path("private") / "demo-secret"
 
 
 class TerminalProgress:
@@ -49,13 +44,13 @@ class TerminalProgress:
             self._bar = None
 
 
-@click.group()
+@group(rollhouse, "simulate")
 def simulate() -> None:
     """Play an identity provider against a SCIM server."""
 
 
-@simulate.command()
-@click.option("--url", required=True, help="Tenant URL, as an administrator pastes it.")
+@command(simulate, "entra", example="rollhouse simulate entra --url https://scim.example.com/t/contoso/scim/v2 --secret-file contoso.secret --scenario smoke")
+@click.option("--url", help="Tenant URL, as an administrator pastes it [default: the demo tenant of `rollhouse dev`].")
 @click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="File with the SCIM secret.")
 @click.option("--secret", help="The SCIM secret itself; others on this machine can see it.")
 @click.option("--scenario", type=click.Choice(list(SCENARIOS)), default="smoke", show_default=True)
@@ -70,9 +65,10 @@ def simulate() -> None:
 @click.option("--members", type=click.IntRange(min=1), help="Members of bigGroup; 50000 times the scale by default.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True)
 @click.option("--real-time", is_flag=True, help="Sleep 40 minutes between cycles.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@pass_invocation
 def entra(
-    url: str,
+    invocation: Invocation,
+    url: str | None,
     secret_file: Path | None,
     secret: str | None,
     scenario: str,
@@ -88,18 +84,14 @@ def entra(
     timeout: float,
     *,
     real_time: bool,
-    as_json: bool,
 ) -> None:
     """Be a Microsoft Entra ID tenant: provision, change, disable, delete, and compare what the server shows.
 
     Exit status: 0 the server is fit for the scenario; 1 an answer was incompatible or the server did not
     converge; 2 wrong usage; 3 no secret, or no server.
-
-    \b
-    Example:
-      rollhouse simulate entra --url https://scim.example.com/t/contoso/scim/v2 \\
-          --secret-file contoso.secret --scenario smoke --seed 7 --json
-    """  # noqa: D301  click reads the backspace as "do not wrap"
+    """
+    if url is None:
+        url, secret_file = demo_tenant(invocation, secret_file, secret)
     request = ScenarioRequest(
         url=url,
         secret=read_secret(secret_file, secret),
@@ -117,9 +109,23 @@ def entra(
         real_time=real_time,
     )
     report = play(request)
-    click.echo(msgspec.json.encode(report.as_document()).decode() if as_json else report.as_text())
+    invocation.show(report.as_document(), report.as_text())
     if not report.ok:
-        raise SystemExit(EXIT_NOT_OK)
+        raise click.exceptions.Exit(FAILED)
+
+
+def demo_tenant(invocation: Invocation, secret_file: Path | None, secret: str | None) -> tuple[str, Path | None]:
+    """The URL of the demo tenant of a running `rollhouse dev`, and the file with its secret if no other secret is given.
+
+    Raises:
+        Precondition: no `rollhouse dev` has made a demo tenant here.
+    """
+    settings = invocation.settings
+    kept = Path(settings.data_dir) / DEMO_SECRET
+    if settings.public_url is None or not kept.exists():
+        raise Precondition("No --url is given, and no `rollhouse dev` has made a demo tenant here; name its folder with --data-dir DIR.")
+    other = secret_file is not None or secret is not None or SECRET_VARIABLE in os.environ
+    return f"{settings.public_url.rstrip('/')}/t/demo/scim/v2", secret_file if other else kept
 
 
 def play(request: ScenarioRequest) -> Report:
@@ -131,7 +137,7 @@ def play(request: ScenarioRequest) -> Report:
         raise click.UsageError(str(error)) from error
     except UnreachableError as error:
         message = f"nothing answers at {request.url.partition('?')[0]} ({error}); is the server running?"
-        raise PreconditionError(message) from error
+        raise Precondition(message) from error
     finally:
         if progress is not None:
             progress.end()
@@ -141,7 +147,7 @@ def read_secret(secret_file: Path | None, secret: str | None) -> str:
     """The secret from the file, the option or the environment, without surrounding white space.
 
     Raises:
-        PreconditionError: there is none, or it cannot travel in a header.
+        Precondition: there is none, or it cannot travel in a header.
 
     """
     if secret_file is not None:
@@ -149,7 +155,7 @@ def read_secret(secret_file: Path | None, secret: str | None) -> str:
             found = secret_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             message = f"the secret file cannot be read: {error}"
-            raise PreconditionError(message) from error
+            raise Precondition(message) from error
     elif secret is not None:
         click.echo("warning: --secret is visible to other users of this machine; prefer --secret-file", err=True)
         found = secret
@@ -158,7 +164,7 @@ def read_secret(secret_file: Path | None, secret: str | None) -> str:
     found = found.strip()
     if not found or not found.isascii() or not found.isprintable():
         message = f"no usable SCIM secret: give --secret-file or set {SECRET_VARIABLE}"
-        raise PreconditionError(message)
+        raise Precondition(message)
     return found
 
 

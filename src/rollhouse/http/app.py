@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
@@ -36,10 +37,11 @@ def assemble(service: Service) -> Edge:
         finally:
             await service.stop()
 
+    refusals: dict[int | type[Exception], Any] = {ScimError: refuse, HTTPException: refuse_framework_error, Exception: refuse_fault}
     litestar = Litestar(
         route_handlers=[*health_routes(service), scim_router()],
         lifespan=[serving],
-        exception_handlers={ScimError: refuse, HTTPException: refuse_framework_error, Exception: refuse_fault},
+        exception_handlers=refusals,
         request_max_body_size=service.body_limit_bytes,
         openapi_config=None,
         logging_config=None,

@@ -1,0 +1,91 @@
+"""What holds for every command: help with an example, exit codes, and the settings of the environment."""
+
+import subprocess
+
+import click
+import pytest
+
+from rollhouse.cli import database, dev, seed, serve, simulate, tenants  # noqa: F401 - they add themselves
+from rollhouse.cli.main import rollhouse
+from rollhouse.settings import Settings, SettingsError, read_settings
+from tests.servers.service import ROLLHOUSE, clean_environment
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, one in group.commands.items():
+        found |= commands(one, (*path, name)) if isinstance(one, click.Group) else {(*path, name): one}
+    return found
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROLLHOUSE, *arguments], env=clean_environment(**environment), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_every_promised_command_is_there() -> None:
+    names = {" ".join(path) for path in commands(rollhouse)}
+    assert names == {
+        *("dev", "serve", "migrate", "doctor", "seed", "simulate entra"),
+        *("tenant create", "tenant list", "tenant show", "tenant set-limit", "secret create", "secret list", "secret revoke"),
+    }
+
+
+@pytest.mark.parametrize("path", sorted(commands(rollhouse)))
+def test_every_command_has_help_with_an_example_and_the_shared_options(path: tuple[str, ...]) -> None:
+    command = commands(rollhouse)[path]
+    options = {name for parameter in command.params for name in parameter.opts}
+
+    assert {"--json", "--data-dir"} <= options
+    assert command.epilog is not None
+    assert command.epilog.startswith("Example: ")
+    assert "rollhouse " + " ".join(path) in command.epilog
+
+
+def test_wrong_usage_is_two_and_a_missing_database_three(tmp_path) -> None:
+    assert run("tenant", "show").returncode == 2
+    assert run("nonsense").returncode == 2
+    missing = run("tenant", "list", "--data-dir", str(tmp_path))
+    assert missing.returncode == 3
+    assert "rollhouse dev" in missing.stderr
+    assert run("serve", "--data-dir", str(tmp_path)).returncode == 3
+    down = run("tenant", "list", ROLLHOUSE_DATABASE_URL="postgresql://rollhouse_app@127.0.0.1:9/rollhouse")
+    assert down.returncode == 3
+    assert "Traceback" not in down.stderr
+
+
+def test_print_roles_prints_sql_that_makes_the_three_roles() -> None:
+    done = run("migrate", "--print-roles")
+
+    assert done.returncode == 0
+    assert all(f"CREATE ROLE {role} " in done.stdout for role in ("rollhouse_owner", "rollhouse_migrator", "rollhouse_app"))
+    assert "PASSWORD" not in done.stdout
+
+
+def test_an_unknown_setting_warns_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    read_settings({"ROLLHOUSE_DATABSE_URL": "x"})
+
+    assert "ROLLHOUSE_DATABASE_URL" in capsys.readouterr().err
+
+
+def test_a_setting_can_come_from_a_file(tmp_path) -> None:
+    (tmp_path / "peppers").write_text("1:abc\n")
+
+    assert read_settings({"ROLLHOUSE_PEPPERS_FILE": str(tmp_path / "peppers")}).peppers == "1:abc"
+
+
+def test_a_malformed_setting_is_named() -> None:
+    with pytest.raises(SettingsError, match="ROLLHOUSE_PORT"):
+        read_settings({"ROLLHOUSE_PORT": "eighty"})
+    with pytest.raises(SettingsError, match="ROLLHOUSE_PEPPERS_FILE"):
+        read_settings({"ROLLHOUSE_PEPPERS_FILE": "/nowhere/at/all"})
+
+
+def test_every_setting_has_a_docstring() -> None:
+    import ast
+    import inspect
+
+    tree = ast.parse(inspect.getsource(Settings))
+    body = tree.body[0].body[1:]  # type: ignore[attr-defined]
+    for field, words in zip(body[::2], body[1::2], strict=True):
+        assert isinstance(field, ast.AnnAssign)
+        assert isinstance(words, ast.Expr)
