@@ -26,6 +26,7 @@ PROTECTED = {
     ("GET", f"{SCIM}/Schemas/{{urn:str}}"),
     ("GET", MANY),
     ("POST", MANY),
+    ("POST", f"{MANY}/.search"),
     ("GET", ONE),
     ("PUT", ONE),
     ("PATCH", ONE),

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Float, Select, Text, Uuid, and_, bindparam
 from sqlalchemy.dialects.postgresql import JSONB, asyncpg
 
 from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
-from rollhouse.scim.conditions import All, AnyOf, Condition, Element, Field, Not, Present, Test
+from rollhouse.scim.conditions import All, AnyOf, Condition, Element, Field, Not, Present, Compared
 from rollhouse.scim.keys import KEY_BYTES_LIMIT, index_key
 from rollhouse.scim.memberships import is_resource_id
 
@@ -69,15 +69,15 @@ def _shape(condition: Condition | None) -> tuple[Condition | None, dict[str, Any
 
     def place(node: Condition) -> Condition:
         match node:
-            case Test(field, operator, value):
+            case Compared(field, operator, value):
                 name = f"v{len(values)}"
                 values[name] = _bound_value(field, operator, value)
                 if field.index is not None and operator == "eq":
                     values[f"{name}_key"] = index_key(str(value))
                 if _uses_prefix(field, operator, value):
                     values[f"{name}_end"] = _after_prefix(str(value))
-                    return Test(field, operator, f"{name} prefix")
-                return Test(field, operator, name)
+                    return Compared(field, operator, f"{name} prefix")
+                return Compared(field, operator, name)
             case Element(container, inner):
                 return Element(container, place(inner))
             case All(terms):
@@ -166,7 +166,7 @@ def _sort_key(field: Field) -> ColumnElement[Any]:
 
 def _condition(node: Condition) -> ColumnElement[bool]:
     match node:
-        case Test(field, operator, name):
+        case Compared(field, operator, name):
             return _test(field, operator, str(name))
         case Present(field):
             return _present(field)
@@ -184,7 +184,7 @@ def _condition(node: Condition) -> ColumnElement[bool]:
 def _inside(node: Condition, element: ColumnElement[Any]) -> ColumnElement[bool]:
     """A condition about one element of a complex attribute."""
     match node:
-        case Test(field, operator, name):
+        case Compared(field, operator, name):
             return _compared(field, operator, _leaf(element, field), str(name))
         case Present(field):
             return _leaf(element, field).is_not(None)
@@ -198,10 +198,10 @@ def _inside(node: Condition, element: ColumnElement[Any]) -> ColumnElement[bool]
             return false()  # the grammar has no brackets within brackets
 
 
-def _indexed_tests(node: Condition) -> list[Test]:
+def _indexed_tests(node: Condition) -> list[Compared]:
     """The equalities that every element in question meets and an index knows: they find the candidates."""
     terms = node.terms if isinstance(node, All) else (node,)
-    return [term for term in terms if isinstance(term, Test) and term.operator == "eq" and term.field.index is not None]
+    return [term for term in terms if isinstance(term, Compared) and term.operator == "eq" and term.field.index is not None]
 
 
 def _test(field: Field, operator: str, name: str) -> ColumnElement[bool]:

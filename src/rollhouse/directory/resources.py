@@ -11,13 +11,14 @@ import msgspec
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database, Row
 from rollhouse.directory.queries import Sort, Statement, count_statement, page_statement
+from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
-from rollhouse.scim.conditions import Condition, Test
+from rollhouse.scim.conditions import Condition, Compared
 from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
 from rollhouse.scim.keys import index_key
 from rollhouse.scim.memberships import MembershipChange, is_resource_id
 from rollhouse.scim.messages import encode
-from rollhouse.scim.patching import Document, Operation, patch_document, patch_memberships, read_document, replace_document
+from rollhouse.scim.patching import Operation, patch_document, patch_memberships, read_document, replace_document
 from rollhouse.scim.representation import Record
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
@@ -82,7 +83,14 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
     """
     relation = scope.resource_type.relation if with_relation else None
     found = query.condition
-    if isinstance(found, Test) and found.operator == "eq" and found.field.source == "document" and found.field.index and query.start_index == 1 and query.count:
+    if (
+        isinstance(found, Compared)
+        and found.operator == "eq"
+        and found.field.source == "document"
+        and found.field.index
+        and query.start_index == 1
+        and query.count
+    ):
         key = index_key(str(found.value))
         rows = await scope.database.call(_FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url)
         if len(rows) < query.count:

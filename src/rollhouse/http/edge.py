@@ -1,5 +1,7 @@
 """The outermost layer: a tidy path, a measure of every request (404, 405 and refusals too), and no exception past it."""
 
+import asyncio
+import contextlib
 import re
 import time
 
@@ -15,6 +17,9 @@ from rollhouse.telemetry.metrics import request_seconds, tolerance_count
 
 _SLASHES = re.compile(r"/{2,}")
 _ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
+_TOO_LARGE = 413
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 5.0
 _ENDPOINT_AT = 5
 """Position of the endpoint in the path's parts: "", t, <tenant>, scim, v2, <endpoint>."""
 
@@ -42,6 +47,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == _TOO_LARGE:
+                    await _drain(receive)
             await send(message)
 
         try:
@@ -70,6 +77,18 @@ def tidy_path(path: str, noted: set[Tolerance]) -> str:
     if tidy != path:
         noted.add(Tolerance.LOOSE_PATH)
     return tidy
+
+
+async def _drain(receive: Receive) -> None:
+    """Read the rest of a refused body, within bounds: a client that writes all before it reads would see a reset instead of the 413."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while size < DRAIN_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))  # type: ignore[arg-type]
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
 
 
 async def _send_fault(send: Send) -> None:

@@ -47,6 +47,22 @@ class Exchange:
         except (UnicodeDecodeError, ValueError):
             raise InvalidSyntax("The query of the URL is not valid UTF-8 in percent-encoding.") from None
 
+    def ask_for(self, message: dict[str, Any]) -> None:
+        """Take the query from a SearchRequest (RFC 7644 section 3.4.3), whose members have the names of the URL's parameters.
+
+        Raises:
+            InvalidValue: a member is neither text, a number, nor a list of texts.
+        """
+        asked = {}
+        for name, value in message.items():
+            if isinstance(value, list) and all(isinstance(part, str) for part in value):
+                asked[name.lower()] = ",".join(value)
+            elif isinstance(value, str | int):
+                asked[name.lower()] = str(value)
+            elif value is not None:
+                raise InvalidValue(f"{quoted(name)} in a search must be text, a number or a list of texts.")
+        self.parameters = asked
+
     def directory(self, endpoint: str) -> Scope:
         """The tenant's resources behind an endpoint such as `Users`.
 

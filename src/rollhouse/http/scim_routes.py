@@ -62,7 +62,9 @@ class ResourceController(Controller):
     async def list_resources(self, request: ScimRequest, endpoint: FromPath[str]) -> Answer:
         """A page of resources (RFC 7644 section 3.4.2)."""
         exchange = exchange_of(request)
-        scope = exchange.directory(endpoint)
+        return await self._list(request, exchange, exchange.directory(endpoint))
+
+    async def _list(self, request: ScimRequest, exchange: Exchange, scope: Scope) -> Answer:
         projection = exchange.projection(scope.resource_type)
         query = exchange.query(scope.resource_type)
         page = await resources.list_resources(scope, query, with_relation=projection.shows_relation)
@@ -76,6 +78,13 @@ class ResourceController(Controller):
         scope = exchange.directory(endpoint)
         body = messages.decode_resource(scope.resource_type, await exchange.body(request), exchange.noted)
         return _resource(request, exchange, scope, await resources.create_resource(scope, body, exchange.noted), status=201)
+
+    @post("/{endpoint:str}/.search")
+    async def search_resources(self, request: ScimRequest, endpoint: FromPath[str]) -> Answer:
+        """A page of resources whose query is in the body, out of logs and URLs (RFC 7644 section 3.4.3)."""
+        exchange = exchange_of(request)
+        exchange.ask_for(messages.decode_object(await exchange.body(request)))
+        return await self._list(request, exchange, exchange.directory(endpoint))
 
     @get("/{endpoint:str}/{resource_id:str}")
     async def get_resource(self, request: ScimRequest, endpoint: FromPath[str], resource_id: FromPath[str]) -> Answer:
@@ -104,7 +113,7 @@ class ResourceController(Controller):
         """One resource, changed in parts (RFC 7644 section 3.5.2): a user is answered with 200, a group with 204 unless attributes are asked for."""
         exchange = exchange_of(request)
         scope = exchange.directory(endpoint)
-        operations = messages.decode_patch(await exchange.body(request), exchange.noted)
+        operations = messages.decode_patch(scope.resource_type, await exchange.body(request), exchange.noted)
         record = await resources.patch_resource(scope, resource_id, operations, exchange.noted, expected=exchange.expected_version)
         if scope.resource_type.memberships is None and record is not None:
             return _resource(request, exchange, scope, record)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rollhouse.scim.keys import fold_date_time, fold_text, index_key
-from rollhouse.scim.schemas import Attribute, ResourceType
+from rollhouse.scim.schemas import COMMON, Attribute, ResourceType
 
 Comparable = dict[str, Any]
 
@@ -20,7 +20,7 @@ def comparable(resource_type: ResourceType, document: dict[str, Any]) -> Compara
     """
     found: Comparable = {}
     for name, value in document.items():
-        attribute = resource_type.schema.attribute(name)
+        attribute = resource_type.schema.attribute(name) or (COMMON["schemas"] if name == "schemas" else None)
         if attribute is not None:
             found[attribute.key] = _fold(attribute, value)
         elif (extension := resource_type.schemas.get(name.lower())) and isinstance(value, dict):

@@ -9,7 +9,7 @@ from rollhouse.scim import filters
 from rollhouse.scim.comparison import Comparable, is_exact, path_of
 from rollhouse.scim.errors import InvalidFilter, quoted
 from rollhouse.scim.filters import Operator, Value
-from rollhouse.scim.keys import fold_date_time, fold_text
+from rollhouse.scim.keys import fold_date_time, fold_text, read_number
 from rollhouse.scim.schemas import Attribute, Reference, ResourceType
 
 Kind = Literal["text", "number", "boolean", "moment"]
@@ -41,7 +41,7 @@ class Field(msgspec.Struct, frozen=True):
     index: str | None = None
 
 
-class Test(msgspec.Struct, frozen=True):
+class Compared(msgspec.Struct, frozen=True):
     """One value compared by an operator other than `ne`, which is the inversion of `eq`."""
 
     field: Field
@@ -80,7 +80,7 @@ class Not(msgspec.Struct, frozen=True):
     term: "Condition"
 
 
-Condition = Test | Present | Element | All | AnyOf | Not
+Condition = Compared | Present | Element | All | AnyOf | Not
 
 
 def resolve_filter(resource_type: ResourceType, tree: filters.Filter) -> Condition:
@@ -113,7 +113,7 @@ def field_of(resource_type: ResourceType, name: str) -> Field:
 def matches(condition: Condition, compared: Comparable) -> bool:
     """Whether a document in comparable form meets the condition; the oracle of the SQL that the directory makes of it."""
     match condition:
-        case Test(field, operator, value):
+        case Compared(field, operator, value):
             return any(_compare(operator, found, value) for found in _found(field, compared))
         case Present(field):
             return any(_is_present(found) for found in _found(field, compared))
@@ -168,7 +168,7 @@ class _ResourceScope:
 
     def element(self, name: str) -> tuple[Field, "_ElementScope"]:
         found = self.find(name)
-        if found.sub is not None or found.attribute.type != "complex":
+        if found.sub is not None or not (found.attribute.type == "complex" or found.attribute.multi_valued):
             raise InvalidFilter(f"{quoted(name)} has no parts, so it takes no filter in brackets.")
         field = self.field(found)
         if field.source != "document":
@@ -188,8 +188,6 @@ class _ResourceScope:
             if found.sub is not None and found.sub.key != "value":
                 raise InvalidFilter(f"Of {found.attribute.name}, only the value can be filtered on.")
             source = "memberships" if attribute == self.resource_type.memberships else "derived"
-        elif attribute == "schemas":
-            raise InvalidFilter("schemas cannot be filtered on.")
         name = found.index_name
         return Field(
             container=path_of(found.urn, found.attribute),
@@ -208,6 +206,8 @@ class _ElementScope:
         self.indexed = indexed
 
     def value(self, name: str) -> tuple[Field, Attribute]:
+        if self.attribute.type != "complex" and self.attribute.multi_valued and name.lower() == "value":  # the element itself (RFC 7643 section 2.4)
+            return Field(container=(), kind=_KINDS.get(self.attribute.type, "text")), self.attribute
         sub = self.attribute.sub(name)
         if sub is None or sub.type == "complex":
             raise InvalidFilter(f"{self.attribute.name} has no part {quoted(name)} to compare.")
@@ -249,7 +249,7 @@ def _comparison(name: str, field: Field, leaf: Attribute, operator: Operator, va
             raise InvalidFilter(f"null can only be compared by eq and ne, not by {operator}.")
         return Not(Present(field)) if operator == "eq" else Present(field)
     folded = _fold_value(name, field.kind, leaf, value)
-    return Not(Test(field, "eq", folded)) if operator == "ne" else Test(field, operator, folded)
+    return Not(Compared(field, "eq", folded)) if operator == "ne" else Compared(field, operator, folded)
 
 
 def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | bool | float:
@@ -265,10 +265,9 @@ def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | b
         if (moment := fold_date_time(value.text)) is not None:
             return moment
     else:
-        try:
-            return float(value.text)
-        except ValueError:
-            pass
+        number = read_number(value.text)
+        if number is not None:
+            return float(number)
     raise InvalidFilter(f"{quoted(value.text)} cannot be compared with {quoted(name)}, which is of type {leaf.type}.")
 
 

@@ -10,10 +10,13 @@ ScimError
 └── InternalError (500)     Unavailable (503)
 """
 
+import re
 from typing import ClassVar
 
 ECHO_LIMIT = 64
 """At most this many characters of a client's input appear in an error's detail."""
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def quoted(text: object) -> str:
@@ -22,6 +25,16 @@ def quoted(text: object) -> str:
     if len(shown) > ECHO_LIMIT:
         shown = shown[:ECHO_LIMIT] + "..."
     return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', "'") + '"' if not shown.isprintable() else f'"{shown}"'
+
+
+def check_characters(text: str) -> None:
+    """Hold a text to what can be stored and shown: no control characters but tab and line breaks (threat T24).
+
+    Raises:
+        InvalidValue: it has one.
+    """
+    if _CONTROLS.search(text):
+        raise InvalidValue(f"{quoted(text)} holds a control character, which cannot be stored. Mend the value at its source.")
 
 
 class ScimError(Exception):

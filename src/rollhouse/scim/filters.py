@@ -125,9 +125,9 @@ def _with_unescaped_quotes(text: str) -> Filter | None:
     if not quote or len(words) != len(("attribute", "operator")) or words[1].lower() not in _OPERATORS or not rest.endswith('"'):
         return None
     value = rest[:-1]
-    tail = value.lower().split('"')
-    if any(part.split()[:1] in (["and"], ["or"]) for part in tail[1:]) or any(mark in words[0] for mark in "[]()"):
-        return None
+    parts = [part.split() for part in value.lower().split('"')[1:]]
+    if any(part[:1] in (["and"], ["or"]) or (part and part[-1] in _OPERATORS) for part in parts) or any(mark in words[0] for mark in "[]()"):
+        return None  # a combination gone wrong: refused rather than searched for as one long value (L19)
     return Comparison(words[0], _OPERATORS[words[1].lower()], Value(value, value))
 
 
@@ -170,12 +170,12 @@ class _Parser:
         return terms[0] if len(terms) == 1 else Conjunction(tuple(terms))
 
     def term(self) -> Filter:
-        self.terms += 1
-        if self.terms > FILTER_TERMS_LIMIT:
-            raise self.error(f"The filter has more than {FILTER_TERMS_LIMIT} terms. Ask for less in one request.")
         self.blanks()
         if self.peek() == "(":
             return self.nested("(", ")")
+        self.terms += 1
+        if self.terms > FILTER_TERMS_LIMIT:
+            raise self.error(f"The filter has more than {FILTER_TERMS_LIMIT} terms. Ask for less in one request.")
         start = self.at
         word = self.word()
         if word.lower() == "not":
@@ -213,11 +213,13 @@ class _Parser:
         return Grouped(attribute, Conjunction((inner, self.comparison(sub or "value"))))
 
     def comparison(self, attribute: str) -> Filter:
-        operator = self.word_after_blanks().lower()
+        self.blanks()
+        start = self.at
+        operator = self.word().lower()
         if operator == "pr":
             return Presence(attribute)
         if operator not in _OPERATORS:
-            self.at -= len(operator)
+            self.at = start
             raise self.fail("an operator (eq, ne, co, sw, ew, gt, ge, lt, le, pr)")
         self.blanks()
         return Comparison(attribute, _OPERATORS[operator], self.value())

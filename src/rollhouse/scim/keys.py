@@ -1,12 +1,16 @@
 """The normal form in which values are compared: the one place where "equal" is decided for text, dates and numbers."""
 
 import hashlib
+import re
 import unicodedata
 from datetime import UTC, datetime
+
+import msgspec
 
 KEY_BYTES_LIMIT = 512
 """A longer key is stored as its first 448 bytes and a SHA-256, because a btree row holds 2,704 bytes at most."""
 _KEY_HEAD_BYTES = 448
+_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
 def fold_text(text: str, *, case_exact: bool) -> str:
@@ -37,6 +41,8 @@ def fold_date_time(text: str) -> str | None:
 
     Fixed width makes text order equal time order (RFC 7643 section 2.3.5).
     """
+    if _DATE_TIME.match(text) is None:
+        return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -47,3 +53,13 @@ def fold_date_time(text: str) -> str | None:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
     except OverflowError:
         return None
+
+
+def read_number(text: str) -> int | float | None:
+    """The number that a text states in JSON's grammar, or None when it states none that a double can hold."""
+    try:
+        number: int | float = msgspec.json.decode(text, type=int | float)
+        float(number)
+    except (msgspec.DecodeError, UnicodeEncodeError, OverflowError):
+        return None
+    return number

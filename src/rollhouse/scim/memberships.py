@@ -2,7 +2,9 @@
 
 import re
 
-from rollhouse.scim.errors import InvalidValue, PayloadTooLarge
+from rollhouse.scim import filters
+from rollhouse.scim.attributes import Op, Target
+from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, PayloadTooLarge
 from rollhouse.scim.tolerances import Noted, Tolerance
 from rollhouse.scim.values import Json
 
@@ -61,7 +63,7 @@ def read_member_ids(value: Json, noted: Noted) -> list[str]:
     Raises:
         InvalidValue: an element is neither.
     """
-    if value is None:
+    if value in (None, ""):
         return []
     if not isinstance(value, list):
         noted.add(Tolerance.VALUE_SHAPE)
@@ -77,3 +79,43 @@ def read_member_ids(value: Json, noted: Noted) -> list[str]:
             raise InvalidValue('Each member must be an object with the id of a user or group in "value".')
         ids.append(member.lower())
     return ids
+
+
+def change_members(change: MembershipChange, op: Op, target: Target, value: Json, noted: Noted) -> None:
+    """Gather what one operation on the members asks for; `value` is None when there was none.
+
+    Raises:
+        InvalidPath: the filter does not pick members by their ids.
+        InvalidValue: an element of the value is no member.
+        Mutability: a part of a member other than its value is named (RFC 7643 section 4.2).
+    """
+    if target.reference.sub is not None and target.reference.sub.key != "value":
+        raise Mutability("A member is added or removed whole; its parts cannot be changed.")
+    if target.filter is not None:
+        named = read_member_ids([term.value.text for term in _equal_values(target.filter)], noted)
+        if op == "remove":
+            change.remove(named)
+        else:
+            change.add(read_member_ids(value, noted) if value not in (None, "") else named)
+    elif op == "remove" and value in (None, ""):
+        change.replace([])
+    elif op == "remove":
+        noted.add(Tolerance.REMOVE_WITH_VALUE)
+        change.remove(read_member_ids(value, noted))
+    elif op == "replace":
+        change.replace(read_member_ids(value, noted))
+    else:
+        change.add(read_member_ids(value, noted))
+
+
+def _equal_values(tree: filters.Filter) -> list[filters.Comparison]:
+    """The comparisons of `members[value eq "a" or value eq "b"]`, the only filters on members that clients send.
+
+    Raises:
+        InvalidPath: any other filter.
+    """
+    terms = tree.terms if isinstance(tree, filters.Disjunction) else (tree,)
+    found = [term for term in terms if isinstance(term, filters.Comparison) and term.operator == "eq" and term.attribute.lower() == "value"]
+    if len(found) < len(terms):
+        raise InvalidPath('Members are picked by id only: members[value eq "<id>"], joined by "or".')
+    return found

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, quoted
-from rollhouse.scim.patching import Op, Operation
+from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, check_characters, quoted
+from rollhouse.scim.attributes import Op
+from rollhouse.scim.patching import Operation, names_members
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
 
@@ -22,8 +23,8 @@ OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
 _OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_SUSPECT = re.compile(rb"\\u00|\\[bf]|\x7f")
+_SUSPECT = re.compile(rb"\\u00|\\[bf]|\x7f|\xc2[\x80-\x9f]")
+_PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
@@ -52,7 +53,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise InvalidValue(f"The body cannot be taken: {error}.") from None
     except msgspec.DecodeError as error:
-        if re.search(rb"\\u[dD][89a-fA-F]", body):
+        if re.search(rb"\\u[dD][89a-fA-F]", _PAIRS.sub(b"", body)):
             raise InvalidValue("The body holds half of a surrogate pair, which is no character. Mend the value at its source.") from None
         raise InvalidSyntax(f"The body is not JSON: {error}.") from None
     if not isinstance(decoded, dict):
@@ -64,8 +65,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 def _check(node: Any, depth: int) -> None:
     if isinstance(node, str):
-        if _CONTROLS.search(node):
-            raise InvalidValue(f"{quoted(node)} holds a control character, which cannot be stored. Mend the value at its source.")
+        check_characters(node)
         return
     if not isinstance(node, dict | list):
         return
@@ -87,7 +87,7 @@ def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
         noted.add(Tolerance.MESSAGE_SCHEMAS)
 
 
-def decode_patch(body: bytes, noted: Noted) -> list[Operation]:
+def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list[Operation]:
     """The operations of a PatchOp message (RFC 7644 section 3.5.2).
 
     Raises:
@@ -104,7 +104,7 @@ def decode_patch(body: bytes, noted: Noted) -> list[Operation]:
     if not operations:
         noted.add(Tolerance.EMPTY_OPERATIONS)
     read = [_read_operation(operation, noted) for operation in operations]
-    others = sum(1 for operation in read if operation.path is None or not operation.path.lower().startswith("members"))
+    others = sum(1 for operation in read if operation.path is None or not names_members(resource_type, operation.path))
     if others > OPERATIONS_LIMIT:
         raise TooMany(f"The PATCH has {others} operations; at most {OPERATIONS_LIMIT} are carried out. Send several PATCH requests.")
     return read

@@ -39,15 +39,21 @@ class Projection:
     def shows_document_as_stored(self) -> bool:
         """Whether the stored document can be shown byte for byte, the relation aside."""
         relation = self._type.relation
-        return self._wanted is None and not {name for name in self._unwanted if name != relation}
+        return self._wanted is None and not {name for name in self._unwanted if name != relation} and not self._type.hides_some
+
+    def _returned(self, name: str) -> str:
+        attribute = self._type.schema.attribute(name)
+        return attribute.returned if attribute is not None else "default"
 
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
         """The part of a whole resource that is to be shown; `id` and `schemas` always are."""
         shown: dict[str, Any] = {}
         for name, value in resource.items():
             key = name.lower()
-            if key in _ALWAYS:
+            if key in _ALWAYS or self._returned(name) == "always":
                 shown[name] = value
+            elif self._returned(name) == "request" and (self._wanted is None or key not in self._wanted):
+                continue
             elif key.startswith("urn:") and isinstance(value, dict):
                 self._put(shown, name, self._extension(key, value))
             else:
@@ -77,7 +83,7 @@ class Projection:
         without = {name.removeprefix(key + ".") for name in self._unwanted if name.startswith(key + ".")}
         if subs is None and not without:
             return value
-        return _parts(value, subs, without)
+        return _parts(value, subs, without) if subs is None or isinstance(value, dict | list) else None
 
 
 def _parts(value: Any, subs: set[str] | None, without: set[str]) -> Any:

@@ -1,6 +1,5 @@
 """Schemas and resource types as data (RFC 7643 sections 2, 6 and 7), and how a name is looked up in them."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal
@@ -151,6 +150,11 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
         return self.memberships or self.derived
 
     @cached_property
+    def hides_some(self) -> bool:
+        """Whether a stored attribute is shown on request only."""
+        return any(attribute.returned == "request" for attribute in self.schema.attributes)
+
+    @cached_property
     def schemas(self) -> dict[str, Schema]:
         """The core schema and the extensions by lower-case URN."""
         return {schema.id.lower(): schema for schema in (self.schema, *self.extensions)}
@@ -207,12 +211,6 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
             return found
         sub_attribute = found.attribute.sub(sub)
         return Reference(found.urn, found.attribute, sub_attribute) if sub_attribute else None
-
-    def references(self) -> Iterator[Reference]:
-        """Every declared attribute (not the common ones), core schema first."""
-        for schema in (self.schema, *self.extensions):
-            for attribute in schema.attributes:
-                yield Reference(None if schema is self.schema else schema.id, attribute)
 
 
 def load_schema(name: str) -> Schema:

@@ -1,11 +1,12 @@
 """One value as a client sent it becomes one value as it is stored: the declared type, every known malformation forgiven."""
 
+import sys
 from typing import Any
 
 import msgspec
 
-from rollhouse.scim.errors import InvalidValue, quoted
-from rollhouse.scim.keys import fold_date_time
+from rollhouse.scim.errors import InvalidValue, check_characters, quoted
+from rollhouse.scim.keys import fold_date_time, read_number
 from rollhouse.scim.schemas import Attribute
 from rollhouse.scim.tolerances import Noted, Tolerance
 
@@ -35,19 +36,30 @@ def read_values(attribute: Attribute, value: Json, noted: Noted) -> list[Json]:
     if not isinstance(value, list):
         noted.add(Tolerance.VALUE_SHAPE)
         value = [value]
-    if len(value) > VALUES_LIMIT:
-        raise InvalidValue(f"{attribute.name} has {len(value)} values; at most {VALUES_LIMIT} are kept. Send fewer.")
+    check_count(attribute, value)
     values = [read_value(attribute, element, noted) for element in value]
     kept = [element for element in values if not is_unassigned(element)]
-    demote_primaries(kept, [element for element in kept if isinstance(element, dict) and element.get("primary") is True][-1:], noted)
+    primaries = [at for at, element in enumerate(kept) if isinstance(element, dict) and element.get("primary") is True]
+    if len(primaries) > 1:
+        demote_primaries(kept, primaries[-1], noted)
     return kept
 
 
-def demote_primaries(values: list[Json], preferred: list[Json], noted: Noted) -> None:
-    """Leave `primary: true` on `preferred` (none or one element of `values`) and take it from the others (RFC 7643 section 2.4)."""
-    for element in values:
-        if preferred and isinstance(element, dict) and element.get("primary") is True and element is not preferred[0]:
-            element["primary"] = False
+def check_count(attribute: Attribute, values: list[Json]) -> None:
+    """Hold a multi-valued attribute to its limit.
+
+    Raises:
+        InvalidValue: it has more than 100 values.
+    """
+    if len(values) > VALUES_LIMIT:
+        raise InvalidValue(f"{attribute.name} has {len(values)} values; at most {VALUES_LIMIT} are kept. Send fewer.")
+
+
+def demote_primaries(values: list[Json], preferred: int, noted: Noted) -> None:
+    """Leave `primary: true` on the value at `preferred` only (RFC 7643 section 2.4)."""
+    for at, element in enumerate(values):
+        if at != preferred and isinstance(element, dict) and element.get("primary") is True:
+            values[at] = {**element, "primary": False}
             noted.add(Tolerance.DUPLICATE_VALUE)
 
 
@@ -67,7 +79,7 @@ def read_value(attribute: Attribute, value: Json, noted: Noted) -> Json:
     if attribute.type == "complex":
         return _read_complex(attribute, value, noted)
     if isinstance(value, dict):
-        inner = next((part for name, part in value.items() if name.lower() == "value"), None)
+        inner: Json = next((part for name, part in value.items() if name.lower() == "value"), {})
         if isinstance(inner, dict | list):
             raise _misfit(attribute, value)
         noted.add(Tolerance.VALUE_SHAPE)
@@ -76,8 +88,8 @@ def read_value(attribute: Attribute, value: Json, noted: Noted) -> Json:
 
 
 def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, Json] | None:
-    if isinstance(value, str) and attribute.name == "roles" and value.lstrip().startswith("{"):
-        value = _role_from_json(value, noted)
+    if isinstance(value, str) and attribute.name == "roles":
+        value = _role_from_json(value, noted) or value
     if not isinstance(value, dict):
         if attribute.sub("value") is None:
             raise _misfit(attribute, value)
@@ -85,8 +97,8 @@ def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, 
         value = {"value": value}
     element: dict[str, Json] = {}
     for name, part in value.items():
-        if name.lower() == "value" and attribute.name == "roles" and isinstance(part, str) and part.lstrip().startswith("{"):
-            element |= _read_complex(attribute, part, noted) or {}
+        if name.lower() == "value" and attribute.name == "roles" and isinstance(part, str) and (role := _role_from_json(part, noted)):
+            element |= _read_complex(attribute, role, noted) or {}
             continue
         sub = attribute.sub(name) or attribute.sub(_SUB_ALIASES.get(name.lower(), ""))
         if sub is None:
@@ -98,14 +110,16 @@ def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, 
     return element or None
 
 
-def _role_from_json(text: str, noted: Noted) -> Json:
-    """Entra's AppRoleAssignmentsComplex puts a JSON object into a string (L12); text that is no such object stays text."""
+def _role_from_json(text: str, noted: Noted) -> dict[str, Json] | None:
+    """The object that Entra's AppRoleAssignmentsComplex puts into a string (L12), or None for text that is no such object."""
+    if not text.lstrip().startswith("{"):
+        return None
     try:
-        parsed = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
+        role = msgspec.json.decode(text, type=dict[str, str | bool | int | float | None])
+    except (msgspec.MsgspecError, RecursionError):
+        return None
     noted.add(Tolerance.ROLE_JSON)
-    return parsed if isinstance(parsed, dict) else text
+    return {name: part for name, part in role.items() if not isinstance(part, str) or not part.lstrip().startswith("{")}
 
 
 def _read_simple(attribute: Attribute, value: Json, noted: Noted) -> Json:
@@ -134,13 +148,13 @@ def _read_boolean(attribute: Attribute, value: Json, noted: Noted) -> bool:
 def _read_number(attribute: Attribute, value: Json, noted: Noted) -> int | float:
     if isinstance(value, str):
         noted.add(Tolerance.NUMBER_TEXT)
-        try:
-            value = msgspec.json.decode(value.strip(), type=int | float)
-        except (msgspec.DecodeError, UnicodeEncodeError):
-            raise _misfit(attribute, value) from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        number = read_number(value.strip())
+        if number is None:
+            raise _misfit(attribute, value)
+        value = number
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
         raise _misfit(attribute, value)
-    if attribute.type == "integer" and (not float(value).is_integer() or abs(value) > INTEGER_LIMIT):
+    if attribute.type == "integer" and (abs(value) > INTEGER_LIMIT or not float(value).is_integer()):
         raise InvalidValue(f"{attribute.name} must be a whole number within +-2^53, not {quoted(value)}.")
     return int(value) if attribute.type == "integer" else value
 
@@ -151,6 +165,7 @@ def _read_text(attribute: Attribute, value: Json, noted: Noted) -> str:
         value = str(value).lower() if isinstance(value, bool) else str(value)
     if not isinstance(value, str):
         raise _misfit(attribute, value)
+    check_characters(value)
     limit = BINARY_CHARACTERS_LIMIT if attribute.type == "binary" else TEXT_CHARACTERS_LIMIT
     if len(value) > limit:
         raise InvalidValue(f"{attribute.name} is {len(value)} characters long; at most {limit} are kept. Shorten it at its source.")
