@@ -48,7 +48,9 @@ class Side:
                 return prepare("POST", f"{self.path}/Users", self.secret, json.dumps(body).encode())
             case _:
                 value = "True" if next(self.created) % 2 else "False"
-                body = {"Operations": [{"op": "Replace", "path": "active", "value": value}, {"op": "Replace", "path": "title", "value": str(next(self.created))}]}
+                body = {
+                    "Operations": [{"op": "Replace", "path": "active", "value": value}, {"op": "Replace", "path": "title", "value": str(next(self.created))}]
+                }
                 return prepare("PATCH", f"{self.path}/Users/{self.ids[number]}", self.secret, json.dumps(body).encode())
 
     async def learn_ids(self, connection: Connection) -> None:
@@ -157,7 +159,9 @@ def main() -> None:
     options = parser.parse_args()
     with Stage(options.data_dir) as stage:
         sides = seed(stage, options.users, options.tenants, options.members)
-        print(f"A tenant of {options.users:,} users and {options.tenants:,} small tenants, against a tenant of 1,000; c=1, {options.rounds} rounds of {options.requests}")
+        print(
+            f"A tenant of {options.users:,} users and {options.tenants:,} small tenants, against a tenant of 1,000; c=1, {options.rounds} rounds of {options.requests}"
+        )
         asyncio.run(measure(stage, sides, options.rounds, options.requests))
         asyncio.run(measure_groups(stage, sides[0], options.rounds, options.requests))
 

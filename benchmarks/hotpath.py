@@ -70,7 +70,21 @@ def main() -> None:
         get = prepare("GET", f"/t/k-1/scim/v2/Users/{user['id']}", secret)
         port = free_port()
         environment = os.environ | {"ECHO_BODY": json.dumps(user)}
-        command = [sys.executable, "-m", "granian", "benchmarks.echo_app:app", "--interface", "asgi", "--port", str(port), "--loop", "uvloop", "--no-ws", "--log-level", "error"]
+        command = [
+            sys.executable,
+            "-m",
+            "granian",
+            "benchmarks.echo_app:app",
+            "--interface",
+            "asgi",
+            "--port",
+            str(port),
+            "--loop",
+            "uvloop",
+            "--no-ws",
+            "--log-level",
+            "error",
+        ]
         with tempfile.TemporaryFile() as output:
             echo = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
             try:

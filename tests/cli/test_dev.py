@@ -104,7 +104,9 @@ def test_the_other_commands_find_the_server_that_dev_started(folder: Path) -> No
         made = json.loads(run(folder, "tenant", "create", "acme", "--name", "Acme", "--json").stdout)
         assert made.keys() == {"id", "slug", "scim_url"}
         assert made["scim_url"] == f"{dev.url}/t/acme/scim/v2"
-        before = subprocess.run([ROLLHOUSE, "--json", "--data-dir", str(folder), "secret", "create", "acme"], env=clean_environment(), capture_output=True, check=True)
+        before = subprocess.run(
+            [ROLLHOUSE, "--json", "--data-dir", str(folder), "secret", "create", "acme"], env=clean_environment(), capture_output=True, check=True
+        )
         secret = json.loads(before.stdout)
         assert secret.keys() == {"id", "secret", "prefix"}
         assert secret["secret"].startswith(secret["prefix"] + "_")

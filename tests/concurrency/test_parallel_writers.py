@@ -13,7 +13,13 @@ from tests.servers.service import ScimClient
 @pytest.mark.tolerance("L32")
 async def test_of_fifty_posts_of_one_user_name_one_wins(acme: ScimClient) -> None:
     """Letter case and Unicode forms varied: U+00E9 against e + U+0301, full-width letters, the Kelvin sign."""
-    forms = ["renée.kay@acme.example", "RENÉE.KAY@ACME.EXAMPLE", "rene\u0301e.kay@acme.example", "\uff52en\u00e9e.\u212aay@acme.example", "Renée.\uff2bay@acme.example"]
+    forms = [
+        "renée.kay@acme.example",
+        "RENÉE.KAY@ACME.EXAMPLE",
+        "rene\u0301e.kay@acme.example",
+        "\uff52en\u00e9e.\u212aay@acme.example",
+        "Renée.\uff2bay@acme.example",
+    ]
     responses = await asyncio.gather(*(acme.post("/Users", {"userName": forms[number % len(forms)]}) for number in range(50)))
 
     assert collections.Counter(response.status_code for response in responses) == {201: 1, 409: 49}

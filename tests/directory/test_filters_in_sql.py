@@ -17,7 +17,29 @@ from rollhouse.scim.patching import read_document
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, USER
 from tests.conftest import new_tenant, scope_of
 
-WORDS = ["ann", "Ann", "bob", "BOB", "a%", "a_", "straße", "STRASSE", "ﬁn", "Åse", "\u0041\u030ase", "K", "\u212a", "zed", "10", "9", "x'y", 'q"q', "back\\slash", "\U0001f600", "é" * 300]
+WORDS = [
+    "ann",
+    "Ann",
+    "bob",
+    "BOB",
+    "a%",
+    "a_",
+    "straße",
+    "STRASSE",
+    "ﬁn",
+    "Åse",
+    "\u0041\u030ase",
+    "K",
+    "\u212a",
+    "zed",
+    "10",
+    "9",
+    "x'y",
+    'q"q',
+    "back\\slash",
+    "\U0001f600",
+    "é" * 300,
+]
 TITLES = st.sampled_from([None, *WORDS])
 
 
@@ -39,7 +61,19 @@ def people() -> list[dict[str, Any]]:
     return made
 
 
-TEXT_ATTRIBUTES = ["userName", "title", "externalId", "displayName", "emails.value", "emails.type", "name.givenName", f"{ENTERPRISE_URN}:employeeNumber", "manager.value", "emails", "id"]
+TEXT_ATTRIBUTES = [
+    "userName",
+    "title",
+    "externalId",
+    "displayName",
+    "emails.value",
+    "emails.type",
+    "name.givenName",
+    f"{ENTERPRISE_URN}:employeeNumber",
+    "manager.value",
+    "emails",
+    "id",
+]
 
 
 def quoted(text: str) -> str:
@@ -56,9 +90,14 @@ leaves = st.one_of(
     comparisons,
     st.sampled_from([f"{name} pr" for name in [*TEXT_ATTRIBUTES, "name", "active"]]),
     st.sampled_from(["active eq true", 'active ne "True"', "title eq null", "title ne null", "groups pr", 'groups eq "x"']),
-    st.builds(lambda kind, word, op: f"emails[type eq {quoted(kind)} and value {op} {quoted(word)}]", st.sampled_from(["work", "Home"]), st.sampled_from(WORDS), st.sampled_from(["co", "sw"])),
+    st.builds(
+        lambda kind, word, op: f"emails[type eq {quoted(kind)} and value {op} {quoted(word)}]",
+        st.sampled_from(["work", "Home"]),
+        st.sampled_from(WORDS),
+        st.sampled_from(["co", "sw"]),
+    ),
     st.builds(lambda word: f'emails[type eq "work"].value eq {quoted(word + "@x")}', st.sampled_from(WORDS)),
-    st.builds(lambda word: f'emails[not (value eq {quoted(word + "@x")})]', st.sampled_from(WORDS)),
+    st.builds(lambda word: f"emails[not (value eq {quoted(word + '@x')})]", st.sampled_from(WORDS)),
     st.sampled_from(['meta.created gt "2020-01-01T00:00:00Z"', 'meta.lastModified lt "2020-01-01T00:00:00+02:00"', "meta.created pr"]),
 )
 trees = st.recursive(

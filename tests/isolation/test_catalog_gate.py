@@ -21,7 +21,11 @@ BREACHES = {
     "policy for everything": ([*SOUND, "CREATE POLICY loose ON rollhouse.extra USING (true)"], DROP, "unknown policy loose"),
     "no tenant": (["CREATE TABLE rollhouse.extra (id uuid PRIMARY KEY)"], DROP, "no column tenant_id"),
     "global unique index": ([*SOUND, "CREATE UNIQUE INDEX loose ON rollhouse.extra (id)"], DROP, "loose does not begin with tenant_id"),
-    "global foreign key": (["CREATE TABLE rollhouse.extra (tenant_id uuid NOT NULL, t uuid REFERENCES rollhouse.tenants (id), PRIMARY KEY (tenant_id, t))", RLS, POLICY], DROP, "foreign key"),
+    "global foreign key": (
+        ["CREATE TABLE rollhouse.extra (tenant_id uuid NOT NULL, t uuid REFERENCES rollhouse.tenants (id), PRIMARY KEY (tenant_id, t))", RLS, POLICY],
+        DROP,
+        "foreign key",
+    ),
     "truncate": ([*SOUND, "GRANT TRUNCATE ON rollhouse.extra TO rollhouse_app"], DROP, "may TRUNCATE"),
     "public": ([*SOUND, "GRANT SELECT ON rollhouse.extra TO PUBLIC"], DROP, "PUBLIC"),
     "view": (["CREATE VIEW rollhouse.loose AS SELECT * FROM rollhouse.resources"], ["DROP VIEW rollhouse.loose"], "view rollhouse.loose"),

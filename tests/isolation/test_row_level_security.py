@@ -80,7 +80,15 @@ async def test_the_app_role_cannot_read_a_mac(database: Database, tenant: Tenant
     assert getattr(caught.value.__cause__, "sqlstate", None) == "42501"
 
 
-@pytest.mark.parametrize("statement", ["TRUNCATE rollhouse.resources", "CREATE TABLE rollhouse.mine (x int)", "ALTER TABLE rollhouse.resources DISABLE ROW LEVEL SECURITY", "SET ROLE rollhouse_owner"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "TRUNCATE rollhouse.resources",
+        "CREATE TABLE rollhouse.mine (x int)",
+        "ALTER TABLE rollhouse.resources DISABLE ROW LEVEL SECURITY",
+        "SET ROLE rollhouse_owner",
+    ],
+)
 async def test_the_app_role_cannot_step_around(database: Database, statement: str) -> None:
     async with database.pool.acquire() as connection:
         with pytest.raises(asyncpg.PostgresError) as caught:
@@ -146,7 +154,11 @@ async def test_every_directory_verb_is_blind_to_another_tenant(database: Databas
     """The list of verbs is read from the module: a new one fails until it is tried here."""
     import inspect
 
-    verbs = {name for name, value in vars(resources).items() if inspect.iscoroutinefunction(value) and not name.startswith("_") and value.__module__ == resources.__name__}
+    verbs = {
+        name
+        for name, value in vars(resources).items()
+        if inspect.iscoroutinefunction(value) and not name.startswith("_") and value.__module__ == resources.__name__
+    }
     foreign = await some_data(database, other_tenant)
     mine = scope_of(database, tenant, USER)
     untouched = await resources.get_resource(scope_of(database, other_tenant, USER), foreign, with_relation=True)

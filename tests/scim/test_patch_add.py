@@ -3,9 +3,9 @@
 import pytest
 
 from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, NoTarget, PayloadTooLarge, ScimError
+from rollhouse.scim.extensions import OPAQUE_BYTES_LIMIT
 from rollhouse.scim.memberships import MEMBERS_LIMIT
 from rollhouse.scim.messages import encode
-from rollhouse.scim.extensions import OPAQUE_BYTES_LIMIT
 from rollhouse.scim.patching import Operation, patch_memberships
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN
 from rollhouse.scim.tolerances import Noted, Tolerance

@@ -10,8 +10,8 @@ from rollhouse.cli.invocation import Invocation, command, pass_invocation
 from rollhouse.cli.main import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.directory.bulk import BATCH, insert_members, insert_resources
-from rollhouse.scim.errors import NotFound
 from rollhouse.scim.attributes import Document
+from rollhouse.scim.errors import NotFound
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN
 from rollhouse.tenancy import tenants
 from rollhouse.tenancy.tenants import Tenant

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database
+from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.messages import encode
-from rollhouse.scim.attributes import Document
 from rollhouse.scim.schemas import ResourceType
 
 BATCH = 2000

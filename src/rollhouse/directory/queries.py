@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Float, Select, Text, Uuid, and_, bindparam
 from sqlalchemy.dialects.postgresql import JSONB, asyncpg
 
 from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
-from rollhouse.scim.conditions import All, AnyOf, Condition, Element, Field, Not, Present, Compared
+from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, Field, Not, Present
 from rollhouse.scim.keys import KEY_BYTES_LIMIT, index_key
 from rollhouse.scim.memberships import is_resource_id
 

@@ -13,7 +13,7 @@ from rollhouse.database.pool import Database, Row
 from rollhouse.directory.queries import Sort, Statement, count_statement, page_statement
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
-from rollhouse.scim.conditions import Condition, Compared
+from rollhouse.scim.conditions import Compared, Condition
 from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
 from rollhouse.scim.keys import index_key
 from rollhouse.scim.memberships import MembershipChange, is_resource_id

@@ -6,7 +6,7 @@ import re
 import time
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
 from rollhouse.http.service import Service
 from rollhouse.scim.errors import InternalError
@@ -18,7 +18,9 @@ from rollhouse.telemetry.metrics import request_seconds, tolerance_count
 _SLASHES = re.compile(r"/{2,}")
 _ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
 _TOO_LARGE = 413
-DRAIN_BYTES = 64 * 1024 * 1024
+_BODY_METHODS = ("POST", "PUT", "PATCH")
+DRAIN_BYTES = 64 * 1024
+DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _ENDPOINT_AT = 5
 """Position of the endpoint in the path's parts: "", t, <tenant>, scim, v2, <endpoint>."""
@@ -43,16 +45,24 @@ class Edge:
         scope["state"] = {**scope.get("state", {}), "noted": noted, "service": self._service}
         status = 0
 
+        has_body = method in _BODY_METHODS
+
+        async def receive_noting_end() -> HTTPReceiveMessage:
+            nonlocal has_body
+            message = await receive()
+            has_body = bool(message.get("more_body", False))
+            return message  # type: ignore[return-value]
+
         async def send_noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status == _TOO_LARGE:
-                    await _drain(receive)
+                if has_body:
+                    await _drain(receive, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noting_status)
+            await self._app(scope, receive_noting_end if has_body else receive, send_noting_status)
         except Exception as error:  # noqa: BLE001 - the last line of defence: always a SCIM body, never a broken connection
             log_fault("edge.fault", error, method=method)
             if status == 0:
@@ -79,12 +89,12 @@ def tidy_path(path: str, noted: set[Tolerance]) -> str:
     return tidy
 
 
-async def _drain(receive: Receive) -> None:
-    """Read the rest of a refused body, within bounds: a client that writes all before it reads would see a reset instead of the 413."""
+async def _drain(receive: Receive, limit_bytes: int) -> None:
+    """Read the rest of a refused body, within bounds: a client that writes all before it reads would see a reset instead of the refusal."""
     size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while size < DRAIN_BYTES:
+            while size < limit_bytes:
                 message = await receive()
                 size += len(message.get("body", b""))  # type: ignore[arg-type]
                 if message["type"] != "http.request" or not message.get("more_body", False):

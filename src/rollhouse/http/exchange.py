@@ -10,7 +10,7 @@ from rollhouse.directory.resources import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
 from rollhouse.http.service import Service
 from rollhouse.scim.conditions import field_of, resolve_filter
-from rollhouse.scim.errors import InvalidSyntax, InvalidValue, NotFound, quoted
+from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, quoted
 from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
@@ -73,6 +73,24 @@ class Exchange:
         if resource_type is None:
             raise NotFound(f"There is no endpoint {quoted(endpoint)}; see /ResourceTypes for those there are.")
         return Scope(self.service.database, self.tenant.id, resource_type, self.base_url)
+
+    def searches(self) -> list[tuple[Scope, Query]]:
+        """The same query for each resource type that has the attributes it names.
+
+        Raises:
+            InvalidFilter: no type has them, or the filter is malformed.
+        """
+        found: list[tuple[Scope, Query]] = []
+        refusal = None
+        for endpoint in _ENDPOINTS:
+            scope = self.directory(endpoint)
+            try:
+                found.append((scope, self.query(scope.resource_type)))
+            except InvalidFilter as error:
+                refusal = error
+        if refusal is not None and not found:
+            raise refusal
+        return found
 
     def projection(self, resource_type: ResourceType) -> Projection:
         """Which attributes the answer is to show."""

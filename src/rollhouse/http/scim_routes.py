@@ -1,5 +1,6 @@
 """The SCIM routes (RFC 7644 section 3): each handler reads the request, calls one verb of the directory, and answers."""
 
+import msgspec
 from litestar import Controller, delete, get, patch, post, put
 from litestar.params import FromPath
 
@@ -78,6 +79,23 @@ class ResourceController(Controller):
         scope = exchange.directory(endpoint)
         body = messages.decode_resource(scope.resource_type, await exchange.body(request), exchange.noted)
         return _resource(request, exchange, scope, await resources.create_resource(scope, body, exchange.noted), status=201)
+
+    @post("/.search")
+    async def search_everything(self, request: ScimRequest) -> Answer:
+        """A page of resources of every type (RFC 7644 section 3.4.3), type after type; a type without the filter's attributes has no match."""
+        exchange = exchange_of(request)
+        exchange.ask_for(messages.decode_object(await exchange.body(request)))
+        shown: list[bytes] = []
+        total = 0
+        wanted = exchange.searches()
+        for scope, query in wanted:
+            projection = exchange.projection(scope.resource_type)
+            skipped = max(query.start_index - 1 - total, 0)
+            part = msgspec.structs.replace(query, start_index=skipped + 1, count=query.count - len(shown))
+            page = await resources.list_resources(scope, part, with_relation=projection.shows_relation)
+            shown += [represent(record, scope.resource_type, scope.base_url, projection) for record in page.records]
+            total += page.total
+        return answer(request, messages.encode_list(shown, total=total, start_index=wanted[0][1].start_index))
 
     @post("/{endpoint:str}/.search")
     async def search_resources(self, request: ScimRequest, endpoint: FromPath[str]) -> Answer:

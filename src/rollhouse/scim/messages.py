@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, check_characters, quoted
 from rollhouse.scim.attributes import Op
+from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, check_characters, quoted
 from rollhouse.scim.patching import Operation, names_members
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
