@@ -1,4 +1,4 @@
-"""`rollhouse dev` from an empty folder to a served tenant, its end, and its second start."""
+"""`rollhouse dev` from an empty data_dir to a served tenant, its end, and its second start."""
 
 import contextlib
 import json
@@ -20,12 +20,12 @@ from tests.servers.service import ROLLHOUSE, clean_environment, free_port, wait_
 
 
 class Dev:
-    """One `rollhouse dev` process in a folder."""
+    """One `rollhouse dev` process in a data_dir."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [ROLLHOUSE, "dev", "--data-dir", str(folder), "--port", str(self.port), "--metrics-port", str(self.metrics_port), "--json", *arguments]
+        command = [ROLLHOUSE, "dev", "--data-dir", str(data_dir), "--port", str(self.port), "--metrics-port", str(self.metrics_port), "--json", *arguments]
         self.process = subprocess.Popen(command, env=clean_environment(**environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def announced(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Dev:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def data_dir() -> Iterator[Path]:
     """A short path, writable, that does not exist yet."""
     base = Path(tempfile.mkdtemp(prefix="rd-"))
     base.chmod(0o755)
@@ -55,22 +55,24 @@ def get(url: str, secret: str) -> tuple[int, Any]:
         return answer.status, json.load(answer)
 
 
-def processes_in(folder: Path) -> list[str]:
+def processes_in(data_dir: Path) -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str(folder).encode() in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and str(data_dir).encode() in (entry / "cmdline").read_bytes():
                 found.append(entry.name)
     return found
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([ROLLHOUSE, *arguments, "--data-dir", str(folder)], env=clean_environment(), capture_output=True, text=True, check=False, timeout=60)
+def run(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROLLHOUSE, *arguments, "--data-dir", str(data_dir)], env=clean_environment(), capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_dev_serves_ends_within_ten_seconds_and_finds_its_data_again(folder: Path, how: signal.Signals) -> None:
-    first = Dev(folder)
+def test_dev_serves_ends_within_ten_seconds_and_finds_its_data_again(data_dir: Path, how: signal.Signals) -> None:
+    first = Dev(data_dir)
     said = first.announced()
     assert said["tenant_url"] == f"{first.url}/t/demo/scim/v2"
     assert get(said["tenant_url"] + "/Users", said["secret"]) == (200, get(said["tenant_url"] + "/Users", said["secret"])[1])
@@ -81,78 +83,79 @@ def test_dev_serves_ends_within_ten_seconds_and_finds_its_data_again(folder: Pat
         assert b"http_server_request_duration_seconds" in metrics.read()
     # a client that keeps its connection open must not hold up the end
     keeper = urllib.request.urlopen(f"{first.url}/livez", timeout=10)
-    assert stat.S_IMODE((folder / "private").stat().st_mode) == 0o700
-    assert stat.S_IMODE((folder / "private" / "demo-secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((data_dir / "private").stat().st_mode) == 0o700
+    assert stat.S_IMODE((data_dir / "private" / "demo-secret").stat().st_mode) == 0o600
 
     assert first.end(how) < 10
     keeper.close()
     assert first.process.returncode == 0
-    assert processes_in(folder) == []
+    assert processes_in(data_dir) == []
 
-    second = Dev(folder)
+    second = Dev(data_dir)
     again = second.announced()
     assert again["secret"] == said["secret"]
     assert get(again["tenant_url"] + "/Users", again["secret"])[1]["totalResults"] == 1
     assert second.end(how) < 10
 
 
-def test_the_other_commands_find_the_server_that_dev_started(folder: Path) -> None:
+def test_the_other_commands_find_the_server_that_dev_started(data_dir: Path) -> None:
     """--json and --data-dir before and after the verb; the shapes that other tools script."""
-    dev = Dev(folder, "--no-demo")
+    dev = Dev(data_dir, "--no-demo")
     assert "secret" not in dev.announced()
     try:
-        made = json.loads(run(folder, "tenant", "create", "acme", "--name", "Acme", "--json").stdout)
+        made = json.loads(run(data_dir, "tenant", "create", "acme", "--name", "Acme", "--json").stdout)
         assert made.keys() == {"id", "slug", "scim_url"}
         assert made["scim_url"] == f"{dev.url}/t/acme/scim/v2"
         before = subprocess.run(
-            [ROLLHOUSE, "--json", "--data-dir", str(folder), "secret", "create", "acme"], env=clean_environment(), capture_output=True, check=True
+            [ROLLHOUSE, "--json", "--data-dir", str(data_dir), "secret", "create", "acme"], env=clean_environment(), capture_output=True, check=True
         )
         secret = json.loads(before.stdout)
         assert secret.keys() == {"id", "secret", "prefix"}
         assert secret["secret"].startswith(secret["prefix"] + "_")
         assert get(made["scim_url"] + "/ServiceProviderConfig", secret["secret"])[0] == 200
-        assert [one["slug"] for one in json.loads(run(folder, "--json", "tenant", "list").stdout)] == ["acme"]
-        listed = json.loads(run(folder, "secret", "list", "acme", "--json").stdout)
+        assert [one["slug"] for one in json.loads(run(data_dir, "--json", "tenant", "list").stdout)] == ["acme"]
+        listed = json.loads(run(data_dir, "secret", "list", "acme", "--json").stdout)
         assert [(one["prefix"], one["state"]) for one in listed] == [(secret["prefix"], "active")]
-        assert secret["secret"] not in run(folder, "secret", "list", "acme").stdout
-        assert json.loads(run(folder, "doctor", "--json").stdout) == {"ok": True, "findings": []}
-        seeded = run(folder, "seed", "--tenants", "2", "--users", "20", "--groups", "2", "--members", "5", "--json")
+        assert secret["secret"] not in run(data_dir, "secret", "list", "acme").stdout
+        assert json.loads(run(data_dir, "doctor", "--json").stdout) == {"ok": True, "findings": []}
+        seeded = run(data_dir, "seed", "--tenants", "2", "--users", "20", "--groups", "2", "--members", "5", "--json")
         assert [one["slug"] for one in json.loads(seeded.stdout)] == ["seed-1", "seed-2"]
 
-        assert run(folder, "secret", "revoke", "acme", secret["prefix"]).returncode == 0
+        assert run(data_dir, "secret", "revoke", "acme", secret["prefix"]).returncode == 0
         deadline = time.monotonic() + 10
         status = 200
         while status == 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
             try:
                 status = get(made["scim_url"] + "/Users", secret["secret"])[0]
             except urllib.error.HTTPError as error:
                 status = error.code
         assert status == 401
-        assert run(folder, "tenant", "create", "acme", "--name", "Again").returncode == 1
-        assert run(folder, "tenant", "create", "Not A Slug", "--name", "x").returncode == 1
-        assert run(folder, "tenant", "create", "admin", "--name", "x").returncode == 1
-        assert run(folder, "tenant", "show", "nobody").returncode == 1
-        assert run(folder, "tenant", "create").returncode == 2
-        assert run(folder, "secret", "create", "acme", "--expires", "2020-01-01").returncode == 2
+        assert run(data_dir, "tenant", "create", "acme", "--name", "Again").returncode == 1
+        assert run(data_dir, "tenant", "create", "Not A Slug", "--name", "x").returncode == 1
+        assert run(data_dir, "tenant", "create", "admin", "--name", "x").returncode == 1
+        assert run(data_dir, "tenant", "show", "nobody").returncode == 1
+        assert run(data_dir, "tenant", "create").returncode == 2
+        assert run(data_dir, "secret", "create", "acme", "--expires", "2020-01-01").returncode == 2
     finally:
         dev.end(signal.SIGTERM)
 
 
-def test_dev_ends_cleanly_when_its_worker_dies_and_leaves_no_server_behind(folder: Path) -> None:
-    dev = Dev(folder, "--no-demo")
+def test_dev_ends_cleanly_when_its_worker_dies_and_leaves_no_server_behind(data_dir: Path) -> None:
+    dev = Dev(data_dir, "--no-demo")
     dev.announced()
     children = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
-    worker = next(pid for pid in children if b"postgres" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+    worker = next(pid for pid in children if (name := Path(f"/proc/{pid}/cmdline").read_bytes()) and b"postgres" not in name)
 
     os.kill(int(worker), signal.SIGKILL)
     _, words = dev.process.communicate(timeout=20)
 
     assert dev.process.returncode != 0, words
-    assert processes_in(folder) == []
+    assert processes_in(data_dir) == []
 
 
-def test_a_killed_dev_leaves_no_orphan_worker_and_its_server_is_found_again(folder: Path) -> None:
-    dev = Dev(folder)
+def test_a_killed_dev_leaves_no_orphan_worker_and_its_server_is_found_again(data_dir: Path) -> None:
+    dev = Dev(data_dir)
     secret = dev.announced()["secret"]
     dev.process.kill()
     dev.process.communicate(timeout=10)
@@ -166,15 +169,15 @@ def test_a_killed_dev_leaves_no_orphan_worker_and_its_server_is_found_again(fold
     else:
         pytest.fail("the worker outlived its main process")
 
-    again = Dev(folder)
+    again = Dev(data_dir)
     assert again.announced()["secret"] == secret
     assert again.end(signal.SIGTERM) < 10
-    assert processes_in(folder) == []
+    assert processes_in(data_dir) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only as root does Postgres run as another user, who needs rights on the parents")
-def test_dev_refuses_to_widen_the_rights_of_a_folder_that_it_did_not_make(folder: Path) -> None:
-    closed = folder.parent / "closed"
+def test_dev_refuses_to_widen_the_rights_of_a_folder_that_it_did_not_make(data_dir: Path) -> None:
+    closed = data_dir.parent / "closed"
     closed.mkdir(mode=0o700)
 
     done = run(closed / "data", "dev", "--port", str(free_port()), "--metrics-port", str(free_port()))
@@ -186,17 +189,17 @@ def test_dev_refuses_to_widen_the_rights_of_a_folder_that_it_did_not_make(folder
     assert not (closed / "data" / "pg").exists()
 
 
-def test_dev_refuses_a_socket_path_that_is_too_long(folder: Path) -> None:
-    done = run(folder.parent / ("x" * 90), "dev", "--port", str(free_port()), "--metrics-port", str(free_port()))
+def test_dev_refuses_a_socket_path_that_is_too_long(data_dir: Path) -> None:
+    done = run(data_dir.parent / ("x" * 90), "dev", "--port", str(free_port()), "--metrics-port", str(free_port()))
 
     assert done.returncode == 3
     assert "100 bytes" in done.stderr
-    assert not (folder.parent / ("x" * 90) / "pg").exists()
+    assert not (data_dir.parent / ("x" * 90) / "pg").exists()
 
 
-def test_a_taken_port_is_said_before_anything_is_started(folder: Path, service: Any) -> None:
-    done = run(folder, "dev", "--port", str(service.port))
+def test_a_taken_port_is_said_before_anything_is_started(data_dir: Path, service: Any) -> None:
+    done = run(data_dir, "dev", "--port", str(service.port))
 
     assert done.returncode == 3
     assert str(service.port) in done.stderr
-    assert not folder.exists()
+    assert not data_dir.exists()

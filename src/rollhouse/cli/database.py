@@ -10,7 +10,7 @@ import click
 from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.main import rollhouse
 from rollhouse.database import migrations
-from rollhouse.database.catalog import catalog_findings
+from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.database.roles import bootstrap_script
 
@@ -55,12 +55,7 @@ def doctor(context: click.Context) -> None:
 async def _findings(database: Database) -> list[str]:
     version = int((await database.call("SELECT current_setting('server_version_num')"))[0][0])
     findings = [] if version >= POSTGRES_MINIMUM else [f"Postgres is version {version // 10_000}; cure: use 15 or newer"]
-    if not (await database.call("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
-        return [*findings, "the database has no tables of rollhouse; cure: rollhouse migrate"]
-    current = (await database.call(migrations.CURRENT_REVISION))[0][0]
-    if current != migrations.newest_revision():
-        findings.append(f"the database is at revision {current}, this release needs {migrations.newest_revision()}; cure: rollhouse migrate")
-    findings += await catalog_findings(database)
+    findings += await schema_findings(database)
     started = time.monotonic()
     theirs = (await database.call("SELECT clock_timestamp()"))[0][0]
     apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - started)

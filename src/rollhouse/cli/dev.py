@@ -1,8 +1,8 @@
 """`rollhouse dev`: the whole service on one machine with nothing to set up; real Postgres, a demo tenant, everything ended together."""
 
 import asyncio
+import multiprocessing
 import signal
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -51,7 +51,8 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
             server.start()
         settings = _prepare(invocation, settings, folder, server)
         demo = None if no_demo else asyncio.run(_demo(settings, folder))
-        threading.Thread(target=_announce, args=(invocation, settings, demo), daemon=True).start()
+        # A process, not a thread: the server forks its worker, and a fork among threads can inherit a lock for ever.
+        multiprocessing.get_context("fork").Process(target=_announce, args=(invocation, settings, demo), daemon=True).start()
         serve_until_stopped(settings)
     except KeyboardInterrupt:
         pass
@@ -109,6 +110,8 @@ async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
 
 def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] | None) -> None:
     """Print where everything is as soon as the service is ready."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     base = f"http://{settings.host}:{settings.port}"
     for _ in range(600):
         try:

@@ -15,8 +15,13 @@ def rollhouse() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line."""
+def load_commands() -> click.Group:
+    """The whole command, each module having added its own verbs."""
     from rollhouse.cli import database, dev, seed, serve, simulate, tenants
 
-    guarded(lambda: rollhouse.main(standalone_mode=False))
+    return rollhouse
+
+
+def main() -> None:
+    """Run the command line."""
+    guarded(lambda: load_commands().main(standalone_mode=False))

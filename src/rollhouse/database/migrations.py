@@ -60,6 +60,3 @@ async def migrate(url: str) -> str:
 
 def _upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
-
-
-CURRENT_REVISION = "SELECT version_num FROM rollhouse.alembic_version"

@@ -32,7 +32,7 @@ def meaning(error: Exception) -> ScimError | None:
     """The refusal that a database error stands for, or None when it is a fault of ours."""
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return Unavailable("The service is busy; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
-    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Unavailable("The service cannot reach its database for the moment; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
     state = getattr(error, "sqlstate", None)
     if state in _BUSY:
@@ -63,7 +63,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         refusal = meaning(error)
         if refusal is None:
             raise InternalError("The service met a fault of its own; it has been logged.") from error

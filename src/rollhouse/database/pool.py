@@ -95,6 +95,11 @@ class Database:
                     async with self.pool.acquire(timeout=timeout) as connection:
                         rows: list[Row] = await connection.fetch(sql, *arguments)
                         return rows
+                except asyncpg.InternalClientError:
+                    # Postgres had ended the idle connection: nothing was sent. The others are likely dead too.
+                    await self.pool.expire_connections()
+                    if attempt == TRIES - 1:
+                        raise
                 except asyncpg.PostgresError as error:
                     if error.sqlstate not in RETRYABLE or attempt == TRIES - 1:
                         raise

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 
-from rollhouse.database.catalog import catalog_findings
-from rollhouse.database.migrations import CURRENT_REVISION, newest_revision
+from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
 from rollhouse.scim.errors import ScimError, Unavailable
@@ -76,7 +75,7 @@ class Service:
         if self.problems:
             return self.problems
         try:
-            await asyncio.wait_for(self.database.call("SELECT 1"), 2)
+            await asyncio.wait_for(ping(self.database), 2)
         except (ScimError, TimeoutError) as error:
             return [f"the database does not answer: {error}"]
         return []
@@ -88,7 +87,7 @@ class Service:
                 if not is_open:
                     await self.database.open()
                     is_open = True
-                found = await self._findings()
+                found = await schema_findings(self.database)
             except ScimError as error:
                 found = [f"{error.detail} (cause: {error.__cause__ or error})"]
             if found and found != self.problems:
@@ -98,11 +97,3 @@ class Service:
             if found:
                 await asyncio.sleep(CHECK_SECONDS)
         log("service.ready")
-
-    async def _findings(self) -> list[str]:
-        if not (await self.database.call("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
-            return ["the database has no tables of rollhouse; cure: rollhouse migrate"]
-        current = (await self.database.call(CURRENT_REVISION))[0][0]
-        if current != newest_revision():
-            return [f"the database is at revision {current}, this release needs {newest_revision()}; cure: rollhouse migrate"]
-        return await catalog_findings(self.database)

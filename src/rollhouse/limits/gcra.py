@@ -31,6 +31,8 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 _PASS = Decision(allowed=True)
+_ROUNDING_SECONDS = 1e-6
+"""Sums of intervals are not exact; a request is not refused for a microsecond."""
 
 
 class Limiter(Protocol):
@@ -57,7 +59,7 @@ class LocalLimiter:
         interval = 1 / limit.rate_per_second
         arrival = max(self._arrivals.get(tenant, now), now)
         allowed_at = arrival - interval * (max(limit.burst, 1) - 1)
-        if allowed_at > now:
+        if allowed_at - now > _ROUNDING_SECONDS:
             return Decision(allowed=False, retry_after_seconds=max(1, math.ceil(allowed_at - now)))
         self._arrivals[tenant] = arrival + interval
         self._arrivals.move_to_end(tenant)
@@ -72,7 +74,7 @@ local at = now[1] * 1000000 + now[2]
 local interval = 1000000 / tonumber(ARGV[1])
 local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
 local allowed_at = arrival - interval * (math.max(tonumber(ARGV[2]), 1) - 1)
-if allowed_at > at then
+if allowed_at - at > 1 then
   return math.ceil((allowed_at - at) / 1000000)
 end
 arrival = arrival + interval

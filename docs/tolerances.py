@@ -1,0 +1,31 @@
+"""Prints docs/tolerances.md from the names in the code: python docs/tolerances.py > docs/tolerances.md."""
+
+import ast
+import inspect
+import sys
+
+from rollhouse.scim import tolerances
+
+INTRODUCTION = """# Tolerances
+
+Real identity providers send what no RFC allows. Each deviation below is accepted from every tenant, without a switch; what
+is answered is always textbook SCIM. How often each is needed stands in the metric `rollhouse_tolerances_total`, by the name
+in the first column. (L-numbers count the rules that the tests in `tests/clients` prove one by one.)
+
+| name | what is accepted |
+|---|---|
+"""
+
+
+def table() -> str:
+    """The whole page."""
+    body = next(node for node in ast.parse(inspect.getsource(tolerances)).body if isinstance(node, ast.ClassDef)).body[1:]
+    rows = []
+    for name, words in zip(body[::2], body[1::2], strict=True):
+        member, text = (ast.literal_eval(statement.value) for statement in (name, words))  # type: ignore[attr-defined]
+        rows.append(f"| `{member}` | {' '.join(text.split())} |")
+    return INTRODUCTION + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
