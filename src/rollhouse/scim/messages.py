@@ -10,6 +10,7 @@ from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMan
 from rollhouse.scim.patching import Operation, names_members
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
+from rollhouse.scim.values import BINARY_CHARACTERS_LIMIT
 
 SCIM_JSON = "application/scim+json"
 LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
@@ -23,7 +24,8 @@ OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
 _OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
-_SUSPECT = re.compile(rb"\\u00|\\[bf]|\x7f|\xc2[\x80-\x9f]")
+_ESCAPED_CONTROLS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
+_HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 _PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 _encoder = msgspec.json.Encoder()
@@ -40,12 +42,26 @@ def decode_object(body: bytes) -> dict[str, Any]:
         InvalidValue: a text holds a control character or half a surrogate pair, or a number is out of range.
         TooMany: it has more parts than any legal request.
     """
-    if not body.strip():
+    if not body[:1].strip():
+        body = body.strip()
+    if not body:
         raise InvalidSyntax("The request has no body; it must be a JSON object.")
-    if body.count(b",") + body.count(b"{") + body.count(b"[") > JSON_PARTS_LIMIT:
+    if body[:1] != b"{" or body[-16:].rstrip()[-1:] != b"}":  # refused before it costs anything
+        raise InvalidSyntax("The body must be one whole JSON object, from { to }.")
+    containers = body.count(b"{") + body.count(b"[")
+    if containers + body.count(b",") > JSON_PARTS_LIMIT:
         raise TooMany(f"The body has more than {JSON_PARTS_LIMIT} parts. Send it in several requests.")
+    decoded = _decode(body)
+    if containers > JSON_DEPTH_LIMIT:
+        _check_depth(decoded)
+    if any(mark in body for mark in _ESCAPED_CONTROLS) or (b"\xc2" in body and _HIGH_CONTROLS.search(body)):
+        _check_characters(decoded)
+    return decoded
+
+
+def _decode(body: bytes) -> dict[str, Any]:
     try:
-        decoded = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=dict[str, Any])
     except RecursionError:
         raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.") from None
     except UnicodeDecodeError:
@@ -56,28 +72,31 @@ def decode_object(body: bytes) -> dict[str, Any]:
         if re.search(rb"\\u[dD][89a-fA-F]", _PAIRS.sub(b"", body)):
             raise InvalidValue("The body holds half of a surrogate pair, which is no character. Mend the value at its source.") from None
         raise InvalidSyntax(f"The body is not JSON: {error}.") from None
-    if not isinstance(decoded, dict):
-        raise InvalidSyntax("The body must be a JSON object.")
-    if body.count(b"{") + body.count(b"[") > JSON_DEPTH_LIMIT or _SUSPECT.search(body):
-        _check(decoded, 1)
-    return decoded
 
 
-def _check(node: Any, depth: int) -> None:
+def _check_depth(decoded: Any) -> None:
+    """Walk level by level; only lists and objects are carried to the next."""
+    level = [decoded]
+    for _ in range(JSON_DEPTH_LIMIT):
+        parts = [part for node in level for part in (node.values() if isinstance(node, dict) else node)]
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.")
+
+
+def _check_characters(node: Any) -> None:
     if isinstance(node, str):
+        if len(node) > BINARY_CHARACTERS_LIMIT:
+            raise InvalidValue(f"The body holds a text of {len(node)} characters; no attribute takes more than {BINARY_CHARACTERS_LIMIT}.")
         check_characters(node)
-        return
-    if not isinstance(node, dict | list):
-        return
-    if depth > JSON_DEPTH_LIMIT:
-        raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.")
-    if isinstance(node, dict):
+    elif isinstance(node, dict):
         for name, value in node.items():
-            _check(name, depth)
-            _check(value, depth + 1)
-    else:
+            _check_characters(name)
+            _check_characters(value)
+    elif isinstance(node, list):
         for value in node:
-            _check(value, depth + 1)
+            _check_characters(value)
 
 
 def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
@@ -103,10 +122,13 @@ def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list
         raise InvalidSyntax('A PATCH body needs "Operations", a list (RFC 7644 section 3.5.2).')
     if not operations:
         noted.add(Tolerance.EMPTY_OPERATIONS)
-    read = [_read_operation(operation, noted) for operation in operations]
-    others = sum(1 for operation in read if operation.path is None or not names_members(resource_type, operation.path))
-    if others > OPERATIONS_LIMIT:
-        raise TooMany(f"The PATCH has {others} operations; at most {OPERATIONS_LIMIT} are carried out. Send several PATCH requests.")
+    read = []
+    others = 0
+    for operation in operations:
+        read.append(_read_operation(operation, noted))
+        others += read[-1].path is None or not names_members(resource_type, read[-1].path)
+        if others > OPERATIONS_LIMIT:
+            raise TooMany(f"The PATCH has {len(operations)} operations; at most {OPERATIONS_LIMIT} on attributes are carried out. Send several PATCH requests.")
     return read
 
 

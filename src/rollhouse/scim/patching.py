@@ -96,7 +96,7 @@ def _names_only_members(resource_type: ResourceType, operation: Operation) -> bo
 
 def names_members(resource_type: ResourceType, path: str) -> bool:
     """Whether a path, in any of its forms, names the attribute that is kept as membership rows."""
-    if resource_type.memberships is None:
+    if resource_type.memberships is None or resource_type.memberships not in path.lower():
         return False
     urn, rest = resource_type.split_urn(path.strip())
     return re.split(r"[\[.\s]", rest, maxsplit=1)[0].lower() == resource_type.memberships and (urn is None or resource_type.canonical_urn(urn) is not None)
