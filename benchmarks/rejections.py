@@ -59,7 +59,9 @@ def cases() -> dict[str, Callable[[], object]]:
     found |= {f"path: {name}": lambda text=text: parse_path(text, set()) and refuse_filter("(") for name, text in FILTERS.items()}
     found |= {f"json: {name}": lambda body=body: decode_object(body) for name, body in BODIES.items()}
     found["json: 5,000 operations"] = refuse_patch(5000)
-    found["json: members that are none"] = lambda: decode_patch(GROUP, b'{"Operations":[' + b'{"op":"add","path":"members","value":[5]},' * 3000 + b"5]}", set())
+    found["json: members that are none"] = lambda: decode_patch(
+        GROUP, b'{"Operations":[' + b'{"op":"add","path":"members","value":[5]},' * 3000 + b"5]}", set()
+    )
     found["bearer"] = refuse_bearer
     return found
 

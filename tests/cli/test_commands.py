@@ -5,7 +5,7 @@ import subprocess
 import click
 import pytest
 
-from rollhouse.cli.main import load_commands
+from rollhouse.cli.main import rollhouse
 from rollhouse.settings import Settings, SettingsError, read_settings
 from tests.servers.service import ROLLHOUSE, clean_environment
 
@@ -22,16 +22,16 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_every_promised_command_is_there() -> None:
-    names = {" ".join(path) for path in commands(load_commands())}
+    names = {" ".join(path) for path in commands(rollhouse)}
     assert names == {
         *("dev", "serve", "migrate", "doctor", "seed", "simulate entra"),
         *("tenant create", "tenant list", "tenant show", "tenant set-limit", "secret create", "secret list", "secret revoke"),
     }
 
 
-@pytest.mark.parametrize("path", sorted(commands(load_commands())))
+@pytest.mark.parametrize("path", sorted(commands(rollhouse)))
 def test_every_command_has_help_with_an_example_and_the_shared_options(path: tuple[str, ...]) -> None:
-    command = commands(load_commands())[path]
+    command = commands(rollhouse)[path]
     options = {name for parameter in command.params for name in parameter.opts}
 
     assert {"--json", "--data-dir"} <= options

@@ -8,7 +8,7 @@ import asyncpg
 import click
 
 from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.database import migrations
 from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database

@@ -15,7 +15,7 @@ import msgspec
 
 from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
 from rollhouse.cli.invocation import Invocation, command, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
 from rollhouse.database.migrations import migrate
 from rollhouse.database.pool import Database

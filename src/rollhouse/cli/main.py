@@ -1,27 +1,10 @@
-"""The `rollhouse` command and its groups."""
+"""The `rollhouse` command with all its verbs: importing a module adds that module's."""
 
-import click
-
-from rollhouse import __version__
-from rollhouse.cli.invocation import group, guarded
-
-
-@group(None, "rollhouse")
-@click.version_option(__version__)
-def rollhouse() -> None:
-    """A multi-tenant SCIM 2.0 provisioning service.
-
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something must be done first.
-    """
-
-
-def load_commands() -> click.Group:
-    """The whole command, each module having added its own verbs."""
-    from rollhouse.cli import database, dev, seed, serve, simulate, tenants
-
-    return rollhouse
+from rollhouse.cli import database, dev, seed, serve, simulate, tenants  # noqa: F401 - each adds its commands to the group
+from rollhouse.cli.invocation import guarded
+from rollhouse.cli.root import rollhouse
 
 
 def main() -> None:
     """Run the command line."""
-    guarded(lambda: load_commands().main(standalone_mode=False))
+    guarded(lambda: rollhouse.main(standalone_mode=False))

@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from rollhouse.cli.invocation import Invocation, command, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.directory.bulk import BATCH, insert_members, insert_resources
 from rollhouse.scim.attributes import Document

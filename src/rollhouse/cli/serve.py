@@ -10,7 +10,7 @@ from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.http.service import Service
 from rollhouse.settings import PREFIX, Settings
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, group, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.simulator import SCENARIOS, Report, ScenarioRequest, UnreachableError, run_scenario
 
 SECRET_VARIABLE = "ROLLHOUSE_SCIM_SECRET"  # noqa: S105  the name of a variable, not a secret

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from rollhouse.cli.invocation import Invocation, Precondition, command, group, pass_invocation
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.tenancy import credentials
 from rollhouse.tenancy import tenants as directory
