@@ -9,7 +9,7 @@ from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
 from rollhouse.scim.errors import ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
-from rollhouse.telemetry.metrics import serve_metrics
+from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
 from rollhouse.tenancy.credentials import CredentialGate
 from rollhouse.tenancy.secrets import Peppers
 
@@ -45,6 +45,7 @@ class Service:
         self.database = Database(settings.database_url, connections=settings.database_connections)
         self.credentials = CredentialGate(self.database, peppers)
         self.limiter: Limiter = connect(settings.redis_url) if settings.redis_url else LocalLimiter()
+        LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
         self._checking: asyncio.Task[None] | None = None
 

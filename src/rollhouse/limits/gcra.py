@@ -9,6 +9,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from rollhouse.telemetry.logs import log
+
 LOCAL_TENANTS = 10_000
 """Tenants that the local limiter remembers; the least recently seen is forgotten first."""
 REDIS_TIMEOUT_SECONDS = 0.025
@@ -38,12 +40,17 @@ _ROUNDING_SECONDS = 1e-6
 class Limiter(Protocol):
     """Decides for one request of a tenant."""
 
+    is_degraded: bool
+    """Whether the count is not the one that all processes share, because Redis failed a moment ago."""
+
     async def admit(self, tenant: str, limit: Limit) -> Decision:
         """The decision; it never raises, and it never waits longer than 25 ms."""
 
 
 class LocalLimiter:
     """Counts in this process. Bounded to 10,000 tenants."""
+
+    is_degraded = False
 
     def __init__(self) -> None:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
@@ -92,22 +99,28 @@ class RedisLimiter:
         self._script = redis.register_script(_SCRIPT)
         self._local = LocalLimiter()
         self._broken_until = 0.0
-
-    @property
-    def is_degraded(self) -> bool:
-        """Whether requests are counted locally because Redis failed a moment ago."""
-        return time.monotonic() < self._broken_until
+        self.is_degraded = False
 
     async def admit(self, tenant: str, limit: Limit) -> Decision:
         """The decision by the count of all processes, or by this one's while Redis is away."""
         local = self._local.decide(tenant, limit, time.monotonic())
-        if limit.rate_per_second == 0 or self.is_degraded:
+        if limit.rate_per_second == 0 or time.monotonic() < self._broken_until:
             return local
         try:
             wait = int(await self._script(keys=[f"rollhouse:rate:{tenant}"], args=[limit.rate_per_second, limit.burst]))
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, OSError, TimeoutError) as error:
             self._broken_until = time.monotonic() + BREAK_SECONDS
+            if not self.is_degraded:
+                log(
+                    "limiter.degraded",
+                    error=type(error).__name__,
+                    cure="check that ROLLHOUSE_REDIS_URL can be reached; limits are counted per process meanwhile",
+                )
+            self.is_degraded = True
             return local
+        if self.is_degraded:
+            log("limiter.recovered")
+            self.is_degraded = False
         return _PASS if wait == 0 else Decision(allowed=False, retry_after_seconds=wait)
 
 
