@@ -90,6 +90,11 @@ class _Known(msgspec.Struct, frozen=True):
     expires: datetime | None = None
     revoked: datetime | None = None
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the credential is neither revoked nor expired."""
+        return self.revoked is None and (self.expires is None or self.expires > datetime.now(UTC))
+
 
 _NOBODY = _Known(0.0)
 
@@ -115,9 +120,7 @@ class CredentialGate:
         expected = self._peppers.mac(known.pepper_version, secret)
         is_right = hmac.compare_digest(expected, known.mac)
         tenant = known.tenant
-        if not is_right or tenant is None or tenant.slug != slug or known.revoked is not None:
-            raise Unauthorized("The request carries no valid SCIM secret for this URL. Copy the Tenant URL and a current secret from the portal again.")
-        if known.expires is not None and known.expires <= datetime.now(UTC):
+        if not is_right or tenant is None or tenant.slug != slug or not known.is_live:
             raise Unauthorized("The request carries no valid SCIM secret for this URL. Copy the Tenant URL and a current secret from the portal again.")
         if tenant.status != "active":
             raise Forbidden("This tenant is suspended; provisioning is refused until its operator resumes it.")
