@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Float, Select, Text, Uuid, and_, bindparam, cast, exists, false, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Float, FromClause, Select, Text, Uuid, and_, bindparam, cast, exists, false, func, literal_column, not_, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB, asyncpg
 
 from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
@@ -119,12 +119,16 @@ def _after_prefix(prefix: str) -> str:
 
 @lru_cache(maxsize=COMPILED_STATEMENTS)
 def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | None) -> _Compiled:
+    """First the ids of the page, then the documents and relations of those alone: what OFFSET skips is never encoded."""
+    order = [*([_order(sort, _R)] if sort else []), _R.c.id]
+    ids = _where(select(_R.c.id), shape).order_by(*order).limit(bindparam("limit", type_=None)).offset(bindparam("offset", type_=None)).subquery("page")
+    found = select(RESOURCES).where(RESOURCES.c.tenant_id == _TENANT, RESOURCES.c.id == ids.c.id).limit(literal_column("1")).lateral("found")
     related: ColumnElement[Any] = literal_column("NULL::text")
     if relation is not None:
-        related = func.rollhouse.encode_relation(_TENANT, bindparam("relation", relation, type_=Text), _R.c.id, bindparam("base_url", type_=Text))
-    columns = (_R.c.id, _R.c.document, _R.c.version, _R.c.created, _R.c.last_modified, related.label("relation"))
-    order = [*([_order(sort)] if sort else []), _R.c.id]
-    return _compile(_where(select(*columns), shape).order_by(*order).limit(bindparam("limit", type_=None)).offset(bindparam("offset", type_=None)))
+        related = func.rollhouse.encode_relation(_TENANT, bindparam("relation", relation, type_=Text), found.c.id, bindparam("base_url", type_=Text))
+    columns = (found.c.id, found.c.document, found.c.version, found.c.created, found.c.last_modified, related.label("relation"))
+    shown = [*([_order(sort, found)] if sort else []), found.c.id]
+    return _compile(select(*columns).select_from(ids.join(found, true())).order_by(*shown))
 
 
 @lru_cache(maxsize=COMPILED_STATEMENTS)
@@ -142,23 +146,24 @@ def _compile(statement: Select[Any]) -> _Compiled:
     return _Compiled(str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
 
 
-def _order(sort: Sort) -> ColumnElement[Any]:
+def _order(sort: Sort, rows: FromClause) -> ColumnElement[Any]:
     """Ascending puts absent values last, descending first (RFC 7644 section 3.4.2.3)."""
     field = sort.field
     if field.source == "document":
-        key: ColumnElement[Any] = _sort_key(field)
+        key: ColumnElement[Any] = _sort_key(field, rows)
     else:
-        key = {"created": _R.c.created, "lastmodified": _R.c.last_modified}.get(field.source, _R.c.id)
+        key = {"created": rows.c.created, "lastmodified": rows.c.last_modified}.get(field.source, rows.c.id)
     return key.desc().nulls_first() if sort.descending else key.asc().nulls_last()
 
 
-def _sort_key(field: Field) -> ColumnElement[Any]:
+def _sort_key(field: Field, rows: FromClause) -> ColumnElement[Any]:
     """The value to order by; of a multi-valued attribute the primary one, else the first."""
+    node = _node(field.container, rows)
     if not field.multi:
-        return _ordered_value(field, _leaf(_node(field.container), field))
+        return _ordered_value(field, _leaf(node, field))
     element = func.coalesce(
-        func.jsonb_path_query_first(_node(field.container), literal_column("'$[*] ? (@.primary == true)'::jsonpath"), type_=JSONB),
-        _node(field.container).op("->")(literal_column("0")),
+        func.jsonb_path_query_first(node, literal_column("'$[*] ? (@.primary == true)'::jsonpath"), type_=JSONB),
+        node.op("->")(literal_column("0")),
         type_=JSONB,
     )
     return _ordered_value(field, _leaf(element, field))
@@ -263,8 +268,8 @@ def _any_element(field: Field, meets: Callable[[ColumnElement[Any]], ColumnEleme
     return exists(select(literal_column("1")).where(meets(element)))
 
 
-def _node(steps: tuple[str, ...]) -> ColumnElement[Any]:
-    node: ColumnElement[Any] = _R.c.comparable
+def _node(steps: tuple[str, ...], rows: FromClause = _R) -> ColumnElement[Any]:
+    node: ColumnElement[Any] = rows.c.comparable
     for step in steps:
         node = node[step]
     return node
