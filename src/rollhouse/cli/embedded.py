@@ -60,13 +60,22 @@ class EmbeddedPostgres:
         for stop_signal, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 2.0)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, stop_signal)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                if self._process is not None and self._process.poll() is not None:
-                    return
-                if self._running_pid() is None:
-                    return
-                time.sleep(0.05)
+            if self._has_ended(seconds):
+                break
+        self._process = None
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Whether the server ends within that time; a server that this process started is waited for, one found here is watched."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            return self._process.poll() is not None
+        deadline = time.monotonic() + seconds
+        while self._running_pid() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _check_folder(self) -> None:
         socket = self.folder / f".s.PGSQL.{_PORT}"
