@@ -240,8 +240,10 @@ WRITING = (
         member uuid;
     BEGIN
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
+        -- The row first, as delete_resource does: whoever changes the members of a group waits here and nowhere else, so that
+        -- two replacements do not mix and a leaver's deletion does not deadlock with his removal.
         SELECT r.version, r.created, r.last_modified INTO version, created, last_modified FROM rollhouse.resources r
-        WHERE r.tenant_id = p_tenant AND r.id = p_id AND r.resource_type = p_type FOR KEY SHARE;
+        WHERE r.tenant_id = p_tenant AND r.id = p_id AND r.resource_type = p_type FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'no such resource' USING ERRCODE = 'RH404';
         END IF;
@@ -291,7 +293,7 @@ WRITING = (
     BEGIN
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
         -- The groups lose a member, so their versions change; in order of id against deadlocks.
-        FOR changed_group IN SELECT m.group_id FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_id ORDER BY m.group_id LOOP
+        FOR changed_group IN SELECT m.group_id FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_id AND m.group_id <> p_id ORDER BY m.group_id LOOP
             UPDATE rollhouse.resources r
             SET version = r.version + 1, last_modified = greatest(date_trunc('milliseconds', clock_timestamp()), r.last_modified)
             WHERE r.tenant_id = p_tenant AND r.id = changed_group;

@@ -52,6 +52,13 @@ def test_wrong_usage_is_two_and_a_missing_database_three(tmp_path) -> None:
     assert "Traceback" not in down.stderr
 
 
+def test_one_port_for_two_purposes_is_wrong_usage(tmp_path) -> None:
+    settings = {"ROLLHOUSE_DATABASE_URL": "postgresql://x@127.0.0.1:9/x", "ROLLHOUSE_PEPPERS": "1:" + "A" * 43, "ROLLHOUSE_PUBLIC_URL": "http://x"}
+    done = run("serve", "--data-dir", str(tmp_path), "--port", "18999", "--metrics-port", "18999", **settings)
+
+    assert done.returncode == 2
+
+
 def test_print_roles_prints_sql_that_makes_the_three_roles() -> None:
     done = run("migrate", "--print-roles")
 

@@ -132,8 +132,8 @@ def test_the_other_commands_find_the_server_that_dev_started(data_dir: Path) -> 
                 status = error.code
         assert status == 401
         assert run(data_dir, "tenant", "create", "acme", "--name", "Again").returncode == 1
-        assert run(data_dir, "tenant", "create", "Not A Slug", "--name", "x").returncode == 1
-        assert run(data_dir, "tenant", "create", "admin", "--name", "x").returncode == 1
+        assert run(data_dir, "tenant", "create", "Not A Slug", "--name", "x").returncode == 2
+        assert run(data_dir, "tenant", "create", "admin", "--name", "x").returncode == 2
         assert run(data_dir, "tenant", "show", "nobody").returncode == 1
         assert run(data_dir, "tenant", "create").returncode == 2
         assert run(data_dir, "secret", "create", "acme", "--expires", "2020-01-01").returncode == 2
@@ -187,6 +187,30 @@ def test_dev_refuses_to_widen_the_rights_of_a_folder_that_it_did_not_make(data_d
     assert "chmod" in done.stderr
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert not (closed / "data" / "pg").exists()
+
+
+def test_a_second_dev_on_the_same_data_dir_is_refused_and_harms_nothing(data_dir: Path) -> None:
+    first = Dev(data_dir)
+    first.announced()
+
+    second = run(data_dir, "dev", "--port", str(free_port()), "--metrics-port", str(free_port()))
+
+    assert second.returncode == 3
+    assert str(first.process.pid) in second.stderr
+    with urllib.request.urlopen(f"{first.url}/readyz", timeout=10) as answer:
+        assert answer.status == 200
+    assert first.end(signal.SIGTERM) < 10
+
+
+def test_commands_say_that_dev_is_not_running(data_dir: Path) -> None:
+    dev = Dev(data_dir, "--no-demo")
+    dev.announced()
+    dev.end(signal.SIGTERM)
+
+    done = run(data_dir, "tenant", "list")
+
+    assert done.returncode == 3
+    assert f"`rollhouse dev` is not running in {data_dir}" in done.stderr
 
 
 def test_dev_refuses_a_socket_path_that_is_too_long(data_dir: Path) -> None:

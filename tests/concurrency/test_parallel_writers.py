@@ -111,3 +111,39 @@ async def test_creating_and_deleting_members_while_they_join_ends_clean(acme: Sc
 
     assert await acme.members(group) == set()
     assert (await acme.get("/Users")).json()["totalResults"] == 0
+
+
+@pytest.mark.threat("T17")
+async def test_of_two_replacements_of_all_members_one_is_last(acme: ScimClient) -> None:
+    users = [(await acme.create_user(userName=f"user{number}"))["id"] for number in range(2)]
+    group = (await acme.create_group(displayName="Staff"))["id"]
+
+    for _ in range(15):
+        responses = await asyncio.gather(
+            *(acme.patch_operations(f"/Groups/{group}", {"op": "replace", "path": "members", "value": [{"value": user}]}) for user in users)
+        )
+        assert {response.status_code for response in responses} == {204}
+        assert len(await acme.members(group)) == 1
+
+
+async def test_leavers_are_deleted_while_they_are_removed_from_their_group(acme: ScimClient) -> None:
+    """Both lock the group first: no deadlock, so no 503."""
+    for round_number in range(4):
+        users = [(await acme.create_user(userName=f"user{round_number}-{number}"))["id"] for number in range(12)]
+        group = (await acme.create_group(displayName="Staff", members=[{"value": user} for user in users]))["id"]
+
+        responses = await asyncio.gather(
+            *(acme.delete(f"/Users/{user}") for user in users),
+            *(acme.patch_operations(f"/Groups/{group}", {"op": "remove", "path": f'members[value eq "{user}"]'}) for user in users),
+        )
+
+        assert {response.status_code for response in responses} == {204}
+        assert await acme.members(group) == set()
+
+
+async def test_a_group_that_is_its_own_member_can_be_deleted_with_its_etag(acme: ScimClient) -> None:
+    group = await acme.create_group(displayName="Staff")
+    await acme.patch_operations(f"/Groups/{group['id']}", {"op": "add", "path": "members", "value": [{"value": group["id"]}]})
+    tag = (await acme.get_group(group["id"]))["meta"]["version"]
+
+    assert (await acme.delete(f"/Groups/{group['id']}", headers={"if-match": tag})).status_code == 204

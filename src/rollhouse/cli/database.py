@@ -31,7 +31,9 @@ def migrate(invocation: Invocation, *, print_roles: bool) -> None:
         raise Precondition("ROLLHOUSE_MIGRATION_DATABASE_URL is not set: give the URL of Postgres as rollhouse_migrator (see --print-roles).")
     try:
         revision = asyncio.run(migrations.migrate(url))
-    except (OSError, asyncpg.PostgresError) as error:
+    except OSError as error:
+        raise Precondition(f"Postgres cannot be reached ({error}): check ROLLHOUSE_MIGRATION_DATABASE_URL, and that the server runs.") from error
+    except asyncpg.PostgresError as error:
         raise Precondition(
             f"Postgres refuses the migrator: {error}. Are the roles made? rollhouse migrate --print-roles | psql -X -v ON_ERROR_STOP=1"
         ) from error

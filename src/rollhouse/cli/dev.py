@@ -1,20 +1,24 @@
 """`rollhouse dev`: the whole service on one machine with nothing to set up; real Postgres, a demo tenant, everything ended together."""
 
 import asyncio
+import fcntl
 import multiprocessing
+import os
 import signal
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import msgspec
+from redis import Redis
+from redis.exceptions import RedisError
 
 from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
-from rollhouse.cli.invocation import Invocation, command, pass_invocation
+from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
 from rollhouse.database.migrations import migrate
@@ -44,10 +48,13 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
     settings = with_address(invocation.settings, host, port, metrics_port)
     for wanted in (settings.port, settings.metrics_port):
         require_free(settings.host, wanted)
+    lock: TextIO | None = None
     server = None if invocation.environment.database_url is not None else EmbeddedPostgres(folder / "pg", embedded_programs())
     try:
         if server is not None:
             invocation.say(f"Starting Postgres in {server.folder} ...")
+            server.prepare()
+            lock = _hold(folder)
             server.start()
         settings = _prepare(invocation, settings, folder, server)
         demo = None if no_demo else asyncio.run(_demo(settings, folder))
@@ -57,13 +64,34 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
     except KeyboardInterrupt:
         pass
     finally:
-        if server is not None:
+        if server is not None and lock is not None:
             server.stop()
+            lock.close()
     invocation.say("Stopped; the data stays.")
 
 
 def _stop(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _hold(folder: Path) -> TextIO:
+    """The data dir's lock, held until it is closed: two `dev` on one folder would end each other's Postgres.
+
+    Raises:
+        Precondition: another process holds it.
+    """
+    lock = (folder / "dev.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "another process"
+        lock.close()
+        raise Precondition(f"`rollhouse dev` ({owner}) uses {folder} already: end it, or choose another --data-dir.") from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()}")
+    lock.flush()
+    return lock
 
 
 def _prepare(invocation: Invocation, settings: Settings, folder: Path, server: EmbeddedPostgres | None) -> Settings:
@@ -119,7 +147,7 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
                 break
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    limits = "counted in Redis" if settings.redis_url else "counted in this process"
+    limits = _where_limits_are_counted(settings.redis_url)
     data: dict[str, Any] = {"url": base, "metrics_url": f"http://{settings.host}:{settings.metrics_port}/metrics", "data_dir": settings.data_dir}
     words = [
         f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).",
@@ -139,3 +167,14 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
             "Ctrl-C ends it; the data stays.",
         ]
     invocation.show(data, "\n".join(words))
+
+
+def _where_limits_are_counted(redis_url: str | None) -> str:
+    if redis_url is None:
+        return "counted in this process"
+    try:
+        with Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1) as redis:
+            redis.ping()
+    except (RedisError, OSError):
+        return "counted in this process, because the Redis of ROLLHOUSE_REDIS_URL does not answer"
+    return "counted in Redis"

@@ -43,14 +43,22 @@ class EmbeddedPostgres:
         Raises:
             Precondition: the folder cannot be used, or the server does not start.
         """
-        self._check_folder()
-        if self._user is not None:
-            self._ensure_user(self._user)
+        self.prepare()
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         if self._running_pid() is None:
             self._launch()
         self._bootstrap()
+
+    def prepare(self) -> None:
+        """Make the folder and the user it belongs to, and nothing else yet.
+
+        Raises:
+            Precondition: the folder cannot be used.
+        """
+        self._check_folder()
+        if self._user is not None:
+            self._ensure_user(self._user)
 
     def stop(self) -> None:
         """End the server within eight seconds, with all data on disk."""
@@ -78,6 +86,12 @@ class EmbeddedPostgres:
         return True
 
     def _check_folder(self) -> None:
+        try:
+            self._make_folder()
+        except OSError as error:
+            raise Precondition(f"{error.filename} cannot be used as part of the data dir: {error.strerror}. Choose another --data-dir.") from None
+
+    def _make_folder(self) -> None:
         socket = self.folder / f".s.PGSQL.{_PORT}"
         if len(os.fsencode(socket)) > SOCKET_BYTES_LIMIT:
             raise Precondition(f"The path of Postgres's socket would be longer than {SOCKET_BYTES_LIMIT} bytes: {socket}. Choose a shorter --data-dir.")

@@ -12,11 +12,12 @@ import click
 import msgspec
 
 from rollhouse.database.pool import Database
-from rollhouse.scim.errors import ScimError, Unavailable
+from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError, read_settings
 from rollhouse.tenancy.secrets import Peppers
 
 FAILED = 1
+USAGE = 2
 PRECONDITION = 3
 
 
@@ -70,13 +71,21 @@ class Invocation:
 
         async def connected() -> Any:
             database = Database(url, connections=4)
-            await database.open()
+            try:
+                await database.open()
+            except Unavailable as error:
+                raise Precondition(self._why_unreachable(error.__cause__ or error)) from None
             try:
                 return await work(database)
             finally:
                 await database.close()
 
         return asyncio.run(connected())
+
+    def _why_unreachable(self, cause: BaseException) -> str:
+        if self.environment.database_url is None:
+            return f"`rollhouse dev` is not running in {self.settings.data_dir}: start it, or name another folder with --data-dir DIR."
+        return f"Postgres cannot be reached ({type(cause).__name__}: {cause}): check ROLLHOUSE_DATABASE_URL, and that the server runs."
 
     def show(self, data: object, words: str) -> None:
         """Print `data` as one JSON document with --json, else the words, on stdout."""
@@ -143,10 +152,13 @@ def guarded(run: Callable[[], Any]) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (SettingsError, Unavailable) as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"Error: {error}", err=True)
         sys.exit(PRECONDITION)
+    except InvalidValue as error:
+        click.echo(f"Error: {error.detail}", err=True)
+        sys.exit(USAGE)
     except ScimError as error:
-        click.echo(f"error: {error.detail}", err=True)
+        click.echo(f"Error: {error.detail}", err=True)
         sys.exit(FAILED)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)

@@ -15,6 +15,7 @@ from rollhouse.http.service import Service
 from rollhouse.settings import PREFIX, Settings
 
 HEADER_TIMEOUT_MILLISECONDS = 10_000
+_TO_STDERR = {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
 
 
 @command(rollhouse, "serve", example="rollhouse serve --host 0.0.0.0 --port 8080 --metrics-port 9090")
@@ -42,6 +43,8 @@ def serve_until_stopped(settings: Settings) -> None:
         Precondition: a port is taken.
     """
     Service(settings)  # refuses bad settings here, with a message, rather than in the worker
+    if settings.port == settings.metrics_port:
+        raise click.UsageError(f"--port and --metrics-port are both {settings.port}; give two ports.")
     for port in (settings.port, settings.metrics_port):
         require_free(settings.host, port)
     for name in Settings.__struct_fields__:
@@ -59,6 +62,7 @@ def serve_until_stopped(settings: Settings) -> None:
         websockets=False,
         log_access=False,
         log_level="warning",  # type: ignore[arg-type]
+        log_dictconfig={"handlers": dict.fromkeys(("console", "access"), _TO_STDERR)},
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
         workers_kill_timeout=8,
     ).serve()

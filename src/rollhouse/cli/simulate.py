@@ -163,7 +163,8 @@ def read_secret(secret_file: Path | None, secret: str | None) -> str:
         found = os.environ.get(SECRET_VARIABLE, "")
     found = found.strip()
     if not found or not found.isascii() or not found.isprintable():
-        message = f"no usable SCIM secret: give --secret-file or set {SECRET_VARIABLE}"
+        where = f"{secret_file} holds no single secret" if secret_file is not None else "no usable SCIM secret"
+        message = f"{where}: give --secret-file with a file that holds the secret alone, or set {SECRET_VARIABLE}"
         raise Precondition(message)
     return found
 

@@ -94,6 +94,8 @@ def show(invocation: Invocation, slug: str) -> None:
 @pass_invocation
 def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
     """Give a tenant its own rate limit; effective within five seconds."""
+    if rate and not burst:
+        raise click.BadParameter("a tenant that may make requests needs a burst of at least 1", param_hint="--burst")
     found = invocation.run(lambda database: directory.set_limit(database, slug, rate, burst))
     invocation.show(_described(invocation, found), f"{found.slug}: {_limit(found)}, effective within five seconds.")
 
@@ -114,7 +116,8 @@ def create_secret(invocation: Invocation, slug: str, label: str | None, expires:
 
     credential_id, minted = invocation.run(work)
     data = {"id": credential_id, "secret": minted.secret, "prefix": minted.prefix}
-    invocation.show(data, f"{minted.secret}\n\nPaste it into the identity provider now: it is not shown again. Its name is {minted.prefix}.")
+    invocation.show(data, minted.secret)
+    invocation.say(f"Paste it into the identity provider now: it is not shown again. Its name is {minted.prefix}.")
 
 
 @command(secret, "list", example="rollhouse secret list acme")
@@ -131,7 +134,7 @@ def list_secrets(invocation: Invocation, slug: str) -> None:
         {"id": one.id, "prefix": one.prefix, "label": one.label, "state": one.state, "created": one.created, "expires": one.expires, "revoked": one.revoked}
         for one in found
     ]
-    lines = [f"{one.prefix:<20} {one.state:<8} {one.created:%Y-%m-%d}  {one.label or ''}" for one in found]
+    lines = [f"{one.prefix:<20} {one.state:<8} made {one.created:%Y-%m-%d}  {_expiry(one):<18}  {one.label or ''}" for one in found]
     invocation.show(data, "\n".join(lines) or f"{slug} has no secret yet: rollhouse secret create {slug}")
 
 
@@ -149,11 +152,17 @@ def revoke(invocation: Invocation, slug: str, name: str) -> None:
     invocation.show({"id": found.id, "prefix": found.prefix, "state": found.state, "revoked": found.revoked}, f"{found.prefix} is revoked.")
 
 
+def _expiry(one: credentials.Credential) -> str:
+    return f"expires {one.expires:%Y-%m-%d}" if one.expires else "no expiry"
+
+
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
         if text.endswith("d") and text[:-1].isdecimal():
+            if int(text[:-1]) == 0:
+                raise click.BadParameter("0d has passed already", param_hint="--expires")
             return datetime.now(UTC) + timedelta(days=int(text[:-1]))
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):

@@ -47,6 +47,8 @@ def meaning(error: Exception) -> ScimError | None:
         case "RH422":
             unknown = str(error).partition(": ")[2]
             return InvalidValue(f"None of the members exists in this tenant ({unknown}). Create the users first, then send the members again.")
+        case "54000":
+            return InvalidValue("The values are too large to be stored together. Send shorter or fewer values.")
         case "22021" | "22P05":
             return InvalidValue("A value holds a character that cannot be stored.")
         case _:

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import asyncpg
 
 from rollhouse.database.outcomes import RETRYABLE, translated
+from rollhouse.scim.errors import Unavailable
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 COMMAND_TIMEOUT_SECONDS = 8.0
+SHARE_WAIT_SECONDS = 1.0
 TRIES = 4
 
 Row = asyncpg.Record
@@ -46,6 +49,7 @@ class Database:
         self._url = url
         self._connections = connections
         self._pool: asyncpg.Pool[Any] | None = None
+        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Connect.
@@ -62,6 +66,23 @@ class Database:
                 max_inactive_connection_lifetime=300,
                 connection_class=_Connection,
             )
+
+    @asynccontextmanager
+    async def share(self, tenant_id: UUID) -> AsyncIterator[None]:
+        """Room for one long read of the tenant: a quarter of the connections at once, so that no tenant's scans starve the others.
+
+        Raises:
+            Unavailable: the tenant has as many under way already, and none ends within a second.
+        """
+        room = self._shares.setdefault(tenant_id, asyncio.Semaphore(max(1, self._connections // 4)))
+        try:
+            await asyncio.wait_for(room.acquire(), SHARE_WAIT_SECONDS)
+        except TimeoutError:
+            raise Unavailable("This tenant has too many long searches under way; try again.", retry_after_seconds=2) from None
+        try:
+            yield
+        finally:
+            room.release()
 
     async def close(self) -> None:
         """End every connection, waiting at most five seconds for statements under way."""

@@ -101,7 +101,10 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
 async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Page:
     bound = {"tenant": scope.tenant_id, "type": scope.resource_type.name}
     page = page_statement(query.condition, query.sort, relation=relation, base_url=scope.base_url, limit=query.count, offset=query.start_index - 1, **bound)
-    async with scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx:
+    async with (
+        scope.database.share(scope.tenant_id),
+        scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx,
+    ):
         try:
             rows = await tx.fetch(page.sql, *page.arguments) if query.count else []
             if query.condition is None:

@@ -79,6 +79,8 @@ def refuse(request: ScimRequest, error: errors.ScimError) -> Answer:
         headers.append((b"www-authenticate", b'Bearer realm="SCIM"'))
     if isinstance(error, errors.InternalError):
         log_fault("request.fault", error, method=request.method, route=request.scope.get("path_template"))
+    elif isinstance(error, errors.Unavailable) and error.__cause__ is not None:
+        log_fault("request.unavailable", error, method=request.method, route=request.scope.get("path_template"))
     return Answer(error.status, headers, body)
 
 

@@ -1,5 +1,6 @@
 """One authenticated SCIM request as the handlers see it: tenant, query parameters, preconditions, tolerances used."""
 
+import asyncio
 import re
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from rollhouse.directory.resources import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
 from rollhouse.http.service import Service
 from rollhouse.scim.conditions import field_of, resolve_filter
-from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, quoted
+from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, quoted
 from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
@@ -19,6 +20,7 @@ from rollhouse.tenancy.tenants import Tenant
 
 _ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,18})"?\s*')
 _NO_VERSION = -1
+BODY_SECONDS = 10
 _ENDPOINTS = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 
 
@@ -148,7 +150,11 @@ class Exchange:
         """The request's body; its media type is never a reason to refuse it (L27)."""
         if not header(self._scope, b"content-type").startswith(b"application/scim+json"):
             self.noted.add(Tolerance.PLAIN_JSON)
-        return await request.body()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.body()
+        except TimeoutError:
+            raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS} seconds; send the request again.") from None
 
 
 def exchange_of(request: ScimRequest) -> Exchange:

@@ -6,7 +6,7 @@ import msgspec
 
 from rollhouse.scim import filters
 from rollhouse.scim.comparison import comparable_element
-from rollhouse.scim.conditions import Condition, matches, resolve_value_filter
+from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, Not, Present, matches, resolve_value_filter
 from rollhouse.scim.errors import InvalidFilter, InvalidPath, Mutability, NoTarget
 from rollhouse.scim.schemas import Attribute, Reference
 from rollhouse.scim.tolerances import Noted, Tolerance
@@ -43,7 +43,25 @@ class Target(msgspec.Struct, frozen=True):
     def picks(self, elements: list[Json]) -> list[int]:
         """The positions of the elements that the filter picks: all without one."""
         condition = self.condition()
-        return [at for at, element in enumerate(elements) if condition is None or matches(condition, comparable_element(self.attribute, element))]
+        if condition is None:
+            return list(range(len(elements)))
+        names = _compared_names(condition)
+        return [at for at, element in enumerate(elements) if matches(condition, comparable_element(self.attribute, _only(element, names)))]
+
+
+def _compared_names(condition: Condition) -> frozenset[str]:
+    """The sub-attributes that a value filter looks at, in lower case: nothing else of an element needs folding."""
+    match condition:
+        case Compared(field) | Present(field):
+            return frozenset({field.leaf} if field.leaf else ())
+        case Element(_, term) | Not(term):
+            return _compared_names(term)
+        case All(terms) | AnyOf(terms):
+            return frozenset().union(*(_compared_names(term) for term in terms))
+
+
+def _only(element: Json, names: frozenset[str]) -> Json:
+    return {name: part for name, part in element.items() if name.lower() in names} if isinstance(element, dict) else element
 
 
 def change_attribute(container: Document, op: Op, target: Target, value: Json, noted: Noted) -> None:

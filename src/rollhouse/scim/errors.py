@@ -5,7 +5,8 @@ ScimError
 │   ├── InvalidFilter  InvalidPath  InvalidSyntax  InvalidValue
 │   └── Mutability  NoTarget  TooMany
 ├── Unauthorized (401)      Forbidden (403)        NotFound (404)
-├── MethodNotAllowed (405)  Uniqueness (409)       PreconditionFailed (412)
+├── MethodNotAllowed (405)  RequestTimeout (408)   Uniqueness (409)
+├── PreconditionFailed (412)
 ├── PayloadTooLarge (413)   TooManyRequests (429)
 └── InternalError (500)     Unavailable (503)
 """
@@ -119,6 +120,12 @@ class MethodNotAllowed(ScimError):
     """The endpoint exists, the method does not."""
 
     status = 405
+
+
+class RequestTimeout(ScimError):
+    """The client was too slow in sending its request."""
+
+    status = 408
 
 
 class Uniqueness(ScimError):

@@ -5,8 +5,8 @@ import re
 import msgspec
 
 from rollhouse.scim.attributes import Document, Op, Target, change_attribute
-from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, NoTarget, quoted
-from rollhouse.scim.extensions import change_opaque, check_opaque
+from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, NoTarget, TooMany, quoted
+from rollhouse.scim.extensions import OpaqueExtensions, check_opaque
 from rollhouse.scim.filters import Path, parse_path
 from rollhouse.scim.memberships import MembershipChange, change_members
 from rollhouse.scim.schemas import COMMON, ResourceType
@@ -14,6 +14,12 @@ from rollhouse.scim.tolerances import Noted, Tolerance
 from rollhouse.scim.values import Json, is_unassigned
 
 _TOMBSTONE = re.compile(r"[0-9a-f]{32}")
+
+
+DOCUMENT_BYTES_LIMIT = 262_144
+"""What one resource may weigh, encoded: bounds a page of two hundred, and the work of folding and matching it."""
+MATCHED_BYTES_LIMIT = 1_048_576
+"""What the value filters of one PATCH may look at, encoded: operations times the weight of the attribute."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -110,6 +116,8 @@ class _Edit:
         self.document = document
         self.noted = noted
         self.memberships = MembershipChange()
+        self.opaque = OpaqueExtensions(document)
+        self.matched_bytes = 0
 
     def apply(self, operation: Operation) -> None:
         if operation.op != "remove" and operation.value is msgspec.UNSET:
@@ -138,7 +146,7 @@ class _Edit:
         name = path.strip()
         urn, rest = self.resource_type.split_urn(name)
         if urn is not None and self.resource_type.canonical_urn(urn) is None:
-            is_opaque = change_opaque(self.document, op, name, value)
+            is_opaque = self.opaque.change(op, name, value)
             self.noted.add(Tolerance.OPAQUE_EXTENSION if is_opaque else Tolerance.UNKNOWN_ATTRIBUTE)
         elif urn is not None and not rest:
             self.change_extension(op, urn, value, explicit=explicit)
@@ -185,6 +193,10 @@ class _Edit:
             return
         urn = target.reference.urn
         container = self.document.setdefault(urn, {}) if urn else self.document
+        if target.filter is not None:
+            self.matched_bytes += len(msgspec.json.encode(container.get(target.attribute.name)))
+            if self.matched_bytes > MATCHED_BYTES_LIMIT:
+                raise TooMany("The PATCH searches large values by filters too often. Send it in several requests.")
         change_attribute(container, op, target, value, self.noted)
 
     def change_extension(self, op: Op, urn: str, value: Json, *, explicit: bool) -> None:
@@ -206,4 +218,8 @@ class _Edit:
         declared = [schema.id for schema in self.resource_type.extensions if schema.id in rest]
         opaque = {name: value for name, value in rest.items() if ":" in name and name not in declared}
         check_opaque(opaque)
-        return {"schemas": [self.resource_type.schema.id, *declared, *opaque], **rest}
+        document = {"schemas": [self.resource_type.schema.id, *declared, *opaque], **rest}
+        size = len(msgspec.json.encode(document))
+        if size > DOCUMENT_BYTES_LIMIT:
+            raise InvalidValue(f"The {self.resource_type.name} would weigh {size} bytes; at most {DOCUMENT_BYTES_LIMIT} are kept. Send fewer values.")
+        return document

@@ -106,7 +106,10 @@ class Report:
 
     def _findings(self) -> list[str]:
         lines = ["", f"converged: {'yes' if self.converged else 'no'}"]
-        lines.append(f"writes in the quiet cycle: {self.writes_in_second_incremental} (0 wanted)")
+        reached = self.writes_in_second_incremental >= 0
+        lines.append(
+            f"writes in the quiet cycle: {self.writes_in_second_incremental} (0 wanted)" if reached else "writes in the quiet cycle: it was not reached"
+        )
         if self.quarantined:
             hours = ", ".join(str(quarantine_hours(attempt)) for attempt in (1, 2, 3))
             lines.append(f"quarantined: {self.quarantined}; Entra would try again {hours} hours after this")
@@ -114,7 +117,12 @@ class Report:
         differences = [f"cycle {cycle}: {resource}: {why}" for cycle, resource, why in self.divergences]
         lines += _section("differences from the directory", differences, len(differences))
         answers = [f"{v.request_type} {v.method} {v.path} -> {v.status}: {v.why}" for v in self.tally.incompatible]
-        return lines + _section("incompatible answers", answers, self.tally.incompatible_count)
+        lines += _section("incompatible answers", answers, self.tally.incompatible_count)
+        if "status 401" in (self.quarantined or ""):
+            lines.append("The server refuses the secret for this URL: copy both again; the slug in the URL and the secret must be of one tenant.")
+        elif "status 404" in (self.quarantined or ""):
+            lines.append("Nothing is served under this URL: a Tenant URL looks like https://scim.example.com/t/contoso/scim/v2.")
+        return lines
 
 
 def _section(title: str, entries: list[str], count: int) -> list[str]:
