@@ -21,7 +21,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/scim tests/simulator tests/limits tests/project
+	$(BIN)/pytest -q tests/scim tests/simulator tests/limits/test_gcra.py tests/project
 
 test: setup
 	tests/servers/install

@@ -189,6 +189,17 @@ def test_dev_refuses_to_widen_the_rights_of_a_folder_that_it_did_not_make(data_d
     assert not (closed / "data" / "pg").exists()
 
 
+def test_dev_uses_the_postgres_that_the_environment_names(data_dir: Path, embedded_cluster: Any) -> None:
+    environment = {"ROLLHOUSE_DATABASE_URL": embedded_cluster.app_url, "ROLLHOUSE_MIGRATION_DATABASE_URL": embedded_cluster.migrator_url}
+    dev = Dev(data_dir, **environment)
+    said = dev.announced()
+
+    assert get(said["tenant_url"] + "/Users", said["secret"])[0] == 200
+    assert not (data_dir / "pg").exists()
+    assert dev.end(signal.SIGTERM) < 10
+    assert embedded_cluster.server._running_pid() is not None
+
+
 def test_a_second_dev_on_the_same_data_dir_is_refused_and_harms_nothing(data_dir: Path) -> None:
     first = Dev(data_dir)
     first.announced()

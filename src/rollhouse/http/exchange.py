@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,22 +31,24 @@ class Exchange:
         self.tenant = tenant
         self.noted = noted
         self._scope = scope
+        self._parameters: dict[str, str] | None = None
         self.base_url = service.public_url + tenant.path
 
-    @cached_property
+    @property
     def parameters(self) -> dict[str, str]:
         """The query parameters, names in lower case; a form-encoded value is decoded once. Unknown ones are ignored (L28).
 
         Raises:
             InvalidSyntax: they are not UTF-8.
         """
+        if self._parameters is not None:
+            return self._parameters
         text = self._scope["query_string"].decode("latin-1")
-        if not text:
-            return {}
         try:
-            return {name.lower(): value for name, value in parse_qsl(text, keep_blank_values=True, errors="strict")}
+            self._parameters = {name.lower(): value for name, value in parse_qsl(text, keep_blank_values=True, errors="strict")} if text else {}
         except (UnicodeDecodeError, ValueError):
             raise InvalidSyntax("The query of the URL is not valid UTF-8 in percent-encoding.") from None
+        return self._parameters
 
     def ask_for(self, message: dict[str, Any]) -> None:
         """Take the query from a SearchRequest (RFC 7644 section 3.4.3), whose members have the names of the URL's parameters.
@@ -63,7 +64,7 @@ class Exchange:
                 asked[name.lower()] = str(value)
             elif value is not None:
                 raise InvalidValue(f"{quoted(name)} in a search must be text, a number or a list of texts.")
-        self.parameters = asked
+        self._parameters = asked
 
     def directory(self, endpoint: str) -> Scope:
         """The tenant's resources behind an endpoint such as `Users`.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 
 from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
@@ -13,6 +14,8 @@ from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
 from rollhouse.tenancy.credentials import CredentialGate
 from rollhouse.tenancy.secrets import Peppers
 
+GC_THRESHOLD = 10_000
+"""Objects made between two runs of the garbage collector."""
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -52,6 +55,10 @@ class Service:
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""
         serve_metrics(*self._metrics)
+        # What is loaded by now stays: the collector need not walk it again, nor run every 700 objects (6 % of a request's CPU).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         self._checking = asyncio.create_task(self._verify())
 
     async def stop(self) -> None:

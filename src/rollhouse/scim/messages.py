@@ -24,7 +24,8 @@ OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
 _OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
-_ESCAPED_CONTROLS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
+_CONTROL_MARKS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
+"""What a control character looks like in JSON: escaped, or (DEL) as it is; those from U+0080 to U+009F are looked for below."""
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 _PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
@@ -54,7 +55,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     decoded = _decode(body)
     if containers > JSON_DEPTH_LIMIT:
         _check_depth(decoded)
-    if any(mark in body for mark in _ESCAPED_CONTROLS) or (b"\xc2" in body and _HIGH_CONTROLS.search(body)):
+    if any(mark in body for mark in _CONTROL_MARKS) or (b"\xc2" in body and _HIGH_CONTROLS.search(body)):
         _check_characters(decoded)
     return decoded
 
@@ -122,6 +123,8 @@ def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list
         raise InvalidSyntax('A PATCH body needs "Operations", a list (RFC 7644 section 3.5.2).')
     if not operations:
         noted.add(Tolerance.EMPTY_OPERATIONS)
+    if not all(isinstance(operation, dict) for operation in operations):
+        raise InvalidSyntax("Each operation must be an object with op, path and value.")
     read = []
     others = 0
     for operation in operations:
@@ -132,9 +135,7 @@ def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list
     return read
 
 
-def _read_operation(operation: Any, noted: Noted) -> Operation:
-    if not isinstance(operation, dict):
-        raise InvalidSyntax("Each operation must be an object with op, path and value.")
+def _read_operation(operation: dict[str, Any], noted: Noted) -> Operation:
     parts = {name.lower(): value for name, value in operation.items()}
     name, path = parts.get("op"), parts.get("path")
     op = _OPS.get(name.lower()) if isinstance(name, str) else None

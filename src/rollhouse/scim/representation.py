@@ -38,8 +38,10 @@ def timestamp(moment: datetime) -> str:
 
 def represent(record: Record, resource_type: ResourceType, base_url: str, projection: Projection) -> bytes:
     """The resource as JSON (RFC 7643 section 3), showing what the projection wants."""
+    created = timestamp(record.created)
+    last_modified = created if record.last_modified == record.created else timestamp(record.last_modified)
     meta = (
-        f'{{"resourceType":"{resource_type.name}","created":"{timestamp(record.created)}","lastModified":"{timestamp(record.last_modified)}",'
+        f'{{"resourceType":"{resource_type.name}","created":"{created}","lastModified":"{last_modified}",'
         f'"location":"{location(base_url, resource_type, record.id)}","version":"W/\\"{record.version}\\""}}'
     )
     relation = f',"{resource_type.relation}":{record.relation}' if record.relation and projection.shows_relation else ""
