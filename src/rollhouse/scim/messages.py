@@ -24,8 +24,7 @@ OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
 _OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
-_CONTROL_MARKS = (b"\\u00", b"\\b", b"\\f", b"\x7f")
-"""What a control character looks like in JSON: escaped, or (DEL) as it is; those from U+0080 to U+009F are looked for below."""
+_CONTROL_ESCAPES = (b"\\u00", b"\\b", b"\\f")
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 _PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
@@ -55,7 +54,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     decoded = _decode(body)
     if containers > JSON_DEPTH_LIMIT:
         _check_depth(decoded)
-    if any(mark in body for mark in _CONTROL_MARKS) or (b"\xc2" in body and _HIGH_CONTROLS.search(body)):
+    if _may_hold_controls(body):
         _check_characters(decoded)
     return decoded
 
@@ -73,6 +72,14 @@ def _decode(body: bytes) -> dict[str, Any]:
         if re.search(rb"\\u[dD][89a-fA-F]", _PAIRS.sub(b"", body)):
             raise InvalidValue("The body holds half of a surrogate pair, which is no character. Mend the value at its source.") from None
         raise InvalidSyntax(f"The body is not JSON: {error}.") from None
+
+
+def _may_hold_controls(body: bytes) -> bool:
+    """Whether a control character may be in the body: escaped, or (DEL and U+0080 to U+009F) as it is."""
+    backslash = body.find(b"\\")
+    if backslash >= 0 and any(body.find(escape, backslash) >= 0 for escape in _CONTROL_ESCAPES):
+        return True
+    return b"\x7f" in body or (b"\xc2" in body and _HIGH_CONTROLS.search(body) is not None)
 
 
 def _check_depth(decoded: Any) -> None:
