@@ -54,3 +54,20 @@ async def test_a_tenants_long_searches_leave_room_for_its_neighbours(acme: ScimC
 
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.status_code for answer in await asyncio.gather(*searches)} <= {200, 400, 503}
+
+
+@pytest.mark.threat("T49")
+async def test_a_body_that_stalls_is_answered_after_ten_seconds(acme: ScimClient) -> None:
+    host, port = acme.base_url.split("/")[2].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    path = acme.base_url.partition(f":{port}")[2]
+    head = f"POST {path}/Users HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {acme.secret}\r\ncontent-length: 100\r\n\r\n"
+    writer.write(head.encode() + b'{"userName":')
+
+    started = time.monotonic()
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/scim+json" in answer
+    assert time.monotonic() - started < 40
