@@ -73,7 +73,7 @@ def test_the_locks_pin_every_package_with_hashes() -> None:
 def test_no_sql_is_written_in_the_edge_or_the_command_line() -> None:
     for room in ("http", "simulator", "scim", "limits"):
         for path in (ROOT / "src" / "rollhouse" / room).glob("*.py"):
-            assert not re.search(r'"(SELECT|INSERT|UPDATE|DELETE) (?!1")', path.read_text()), path
+            assert not re.search(r'"(SELECT|INSERT|UPDATE|DELETE) ', path.read_text()), path
 
 
 def test_functions_and_files_stay_small() -> None:

@@ -1,4 +1,4 @@
-"""The verbs on a tenant's resources. Each is one round trip where one SQL function can do it (docs/decisions/0003)."""
+"""The verbs on a tenant's resources. Each is one round trip where one SQL function can do it (docs/decisions/0003-storage.md)."""
 
 import asyncio
 import random

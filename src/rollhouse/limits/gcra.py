@@ -44,7 +44,7 @@ class Limiter(Protocol):
     """Whether the count is not the one that all processes share, because Redis failed a moment ago."""
 
     async def admit(self, tenant: str, limit: Limit) -> Decision:
-        """The decision; it never raises, and it never waits longer than 25 ms."""
+        """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
 
 
 class LocalLimiter:
