@@ -33,6 +33,12 @@ BODIES = {
     "4 MiB of digits": b'{"a":' + b"1" * (4 * MIB - 10),
     "4 MiB no UTF-8 at its end": b'{"a":"' + b"x" * (4 * MIB - 20) + b'\xff"}',
     "4 MiB of text with a NUL": b'{"a":"' + b"x" * (4 * MIB - 30) + b'\\u0000"}',
+    "4 MiB of texts, no UTF-8": b'{"a":["' + b'","'.join([b"x" * 4000] * 1040) + b'\xff"]}',
+    "4 MiB of texts, a NUL": b'{"a":["' + b'","'.join([b"x" * 4000] * 1040) + b'\\u0000"]}',
+    "4 MiB of marks in texts, no UTF-8": b'{"a":["' + b'","'.join([(b"{[," + b"x" * 117) * 33] * 1040) + b'\xff"]}',
+    "4 MiB of folds, no UTF-8": b'{"a":["' + b'","'.join(["ﬃ".encode() * 1300] * 1060) + b'\xff"]}',
+    "4 MiB of folds, a NUL": b'{"a":["' + b'","'.join(["ﬃ".encode() * 1300] * 1060) + b'\\u0000"]}',
+    "4 MiB of escaped quotes, no UTF-8": b'{"a":"' + b'\\"' * (2 * MIB - 20) + b'\xff"}',
     "40 levels": b'{"a":' + b"[" * 40 + b"]" * 40 + b"}",
 }
 

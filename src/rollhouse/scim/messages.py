@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from rollhouse.scim.attributes import Op
-from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, check_characters, quoted
+from rollhouse.scim.errors import InvalidSyntax, InvalidValue, ScimError, TooMany, quoted
 from rollhouse.scim.patching import Operation, names_members
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
@@ -18,13 +18,17 @@ PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 JSON_DEPTH_LIMIT = 32
-JSON_PARTS_LIMIT = 120_000
-"""Commas, braces and brackets in one body: room for 10,000 members of six parts; bounds the work of a refusal."""
+JSON_PARTS_LIMIT = 160_000
+"""Commas, braces, brackets and escapes in one body: room for 10,000 members of six parts whose URLs are escaped; bounds the work of a refusal."""
+SPARSE_MARKS = 4096
 OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
 _OPS: dict[str, Op] = {"add": "add", "replace": "replace", "remove": "remove"}
-_CONTROL_ESCAPES = (b"\\u00", b"\\b", b"\\f")
+TEXT_BYTES_LIMIT = 2 * BINARY_CHARACTERS_LIMIT
+"""Bytes between two quotes in a body: the longest value, and room for escapes."""
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in b"{[,\\")
+_CONTROL_ESCAPE = re.compile(rb"\\(?:u00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])|[bf])")
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 _PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
@@ -48,15 +52,43 @@ def decode_object(body: bytes) -> dict[str, Any]:
         raise InvalidSyntax("The request has no body; it must be a JSON object.")
     if body[:1] != b"{" or body[-16:].rstrip()[-1:] != b"}":  # refused before it costs anything
         raise InvalidSyntax("The body must be one whole JSON object, from { to }.")
-    containers = body.count(b"{") + body.count(b"[")
-    if containers + body.count(b",") > JSON_PARTS_LIMIT:
+    _check_texts(body)
+    parts, containers = _count_parts(body)
+    if parts > JSON_PARTS_LIMIT:
         raise TooMany(f"The body has more than {JSON_PARTS_LIMIT} parts. Send it in several requests.")
+    _refuse_controls(body)
     decoded = _decode(body)
     if containers > JSON_DEPTH_LIMIT:
         _check_depth(decoded)
-    if _may_hold_controls(body):
-        _check_characters(decoded)
     return decoded
+
+
+def _count_parts(body: bytes) -> tuple[int, int]:
+    """How many commas, braces, brackets and escapes a body has, and how many braces and brackets alone.
+
+    Marks that stand far apart are found one by one (0.3 ms for 4 MiB); else the body is stripped of all the rest (1.4 ms).
+    """
+    counts = []
+    for mark in (b"{", b"[", b",", b"\\"):
+        found, at = 0, body.find(mark)
+        while at >= 0:
+            found += 1
+            if found > SPARSE_MARKS:
+                marks = body.translate(None, _NO_MARKS)
+                return len(marks), marks.count(b"{") + marks.count(b"[")
+            at = body.find(mark, at + 1)
+        counts.append(found)
+    return sum(counts), counts[0] + counts[1]
+
+
+def _check_texts(body: bytes) -> None:
+    """Refuse a text that no attribute takes by the distance of its quotes: Python's error about a wrong byte copies the text it stands in."""
+    at = 0
+    while len(body) - at > TEXT_BYTES_LIMIT:
+        quote = body.rfind(b'"', at, at + TEXT_BYTES_LIMIT)
+        if quote <= at:
+            raise InvalidValue(f"The body holds a text of more than {TEXT_BYTES_LIMIT} bytes; no attribute takes that.")
+        at = quote
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -74,12 +106,13 @@ def _decode(body: bytes) -> dict[str, Any]:
         raise InvalidSyntax(f"The body is not JSON: {error}.") from None
 
 
-def _may_hold_controls(body: bytes) -> bool:
-    """Whether a control character may be in the body: escaped, or (DEL and U+0080 to U+009F) as it is."""
+def _refuse_controls(body: bytes) -> None:
+    """Refuse control characters but tab and line breaks (threat T24): escaped, or (DEL and U+0080 to U+009F) as they are."""
     backslash = body.find(b"\\")
-    if backslash >= 0 and any(body.find(escape, backslash) >= 0 for escape in _CONTROL_ESCAPES):
-        return True
-    return b"\x7f" in body or (b"\xc2" in body and _HIGH_CONTROLS.search(body) is not None)
+    if backslash >= 0 and _CONTROL_ESCAPE.search(body, backslash) and _CONTROL_ESCAPE.search(body[backslash:].replace(b"\\\\", b"")):  # an escaped backslash is none
+        raise InvalidValue("The body holds an escaped control character, which cannot be stored. Mend the value at its source.")
+    if b"\x7f" in body or (b"\xc2" in body and _HIGH_CONTROLS.search(body) is not None):
+        raise InvalidValue("The body holds a control character (U+007F to U+009F), which cannot be stored. Mend the value at its source.")
 
 
 def _check_depth(decoded: Any) -> None:
@@ -91,20 +124,6 @@ def _check_depth(decoded: Any) -> None:
         if not level:
             return
     raise InvalidSyntax(f"The body is nested more than {JSON_DEPTH_LIMIT} levels deep.")
-
-
-def _check_characters(node: Any) -> None:
-    if isinstance(node, str):
-        if len(node) > BINARY_CHARACTERS_LIMIT:
-            raise InvalidValue(f"The body holds a text of {len(node)} characters; no attribute takes more than {BINARY_CHARACTERS_LIMIT}.")
-        check_characters(node)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            _check_characters(name)
-            _check_characters(value)
-    elif isinstance(node, list):
-        for value in node:
-            _check_characters(value)
 
 
 def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
