@@ -6,7 +6,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from rollhouse.database import pool
 from rollhouse.database.pool import Database
 from rollhouse.directory import bulk, resources
 from rollhouse.directory.queries import page_statement
@@ -23,13 +22,13 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that reach Postgres."""
     seen: list[str] = []
     for name in ("fetch", "execute"):
-        original = getattr(pool._Connection, name)
+        original = getattr(asyncpg.Connection, name)
 
         async def counted(self: Any, sql: str, *arguments: Any, _original: Any = original, **keywords: Any) -> Any:
             seen.append(sql)
             return await _original(self, sql, *arguments, **keywords)
 
-        monkeypatch.setattr(pool._Connection, name, counted)
+        monkeypatch.setattr(asyncpg.Connection, name, counted)
     return seen
 
 

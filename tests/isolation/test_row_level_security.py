@@ -28,7 +28,7 @@ async def some_data(database: Database, tenant: Tenant) -> str:
 @pytest.mark.parametrize("table", TENANT_TABLES)
 async def test_without_a_tenant_a_table_raises_rather_than_looks_empty(database: Database, table: str) -> None:
     """An empty answer would make an identity provider create everybody again."""
-    async with database.pool.acquire() as connection:
+    async with database.connection() as connection:
         columns = "tenant_id" if table == "credentials" else "*"
         with pytest.raises(asyncpg.PostgresError) as caught:
             await connection.fetch(f"SELECT {columns} FROM rollhouse.{table}")
@@ -90,7 +90,7 @@ async def test_the_app_role_cannot_read_a_mac(database: Database, tenant: Tenant
     ],
 )
 async def test_the_app_role_cannot_step_around(database: Database, statement: str) -> None:
-    async with database.pool.acquire() as connection:
+    async with database.connection() as connection:
         with pytest.raises(asyncpg.PostgresError) as caught:
             await connection.execute(statement)
     assert caught.value.sqlstate == "42501"
@@ -144,7 +144,7 @@ async def test_a_pool_of_two_never_mixes_fifty_tenants(cluster: Cluster, databas
         await asyncio.gather(*(cancelled_sometimes(tenant) for tenant in chance.sample(many, 50)))
     assert answered > 200
     for _ in range(4):
-        async with small.pool.acquire() as connection:
+        async with small.connection() as connection:
             assert await connection.fetchval("SELECT current_setting('rollhouse.tenant', true)") in (None, "")
     await small.close()
 
@@ -197,4 +197,4 @@ async def test_bulk_writes_stay_in_their_tenant(database: Database, tenant: Tena
 @pytest.mark.threat("T26")
 async def test_a_credential_is_resolved_only_by_its_whole_lookup_id(database: Database) -> None:
     for text in ("", "%", "_" * 12, "' OR true --", str(uuid4())):
-        assert await database.call("SELECT * FROM rollhouse.resolve_credential($1)", text) == []
+        assert await database.query("SELECT * FROM rollhouse.resolve_credential($1)", text) == []

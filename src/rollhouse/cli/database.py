@@ -55,11 +55,11 @@ def doctor(context: click.Context) -> None:
 
 
 async def _findings(database: Database) -> list[str]:
-    version = int((await database.call("SELECT current_setting('server_version_num')"))[0][0])
+    version = int((await database.query("SELECT current_setting('server_version_num')"))[0][0])
     findings = [] if version >= POSTGRES_MINIMUM else [f"Postgres is version {version // 10_000}; cure: use 15 or newer"]
     findings += await schema_findings(database)
     started = time.monotonic()
-    theirs = (await database.call("SELECT clock_timestamp()"))[0][0]
+    theirs = (await database.query("SELECT clock_timestamp()"))[0][0]
     apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - started)
     if apart > CLOCK_LIMIT_SECONDS:
         findings.append(f"this machine's clock and the database's are {apart:.0f} s apart; cure: let both follow NTP")

@@ -144,7 +144,7 @@ async def catalog_findings(database: Database) -> list[str]:
     findings = []
     for sql, cure in _CHECKS:
         used = [number for number in range(1, len(_ARGUMENTS) + 1) if f"${number}" in sql]
-        rows = await database.call(_renumbered(sql, used), *(_ARGUMENTS[number - 1] for number in used))
+        rows = await database.query(_renumbered(sql, used), *(_ARGUMENTS[number - 1] for number in used))
         findings += [f"{row[0]}; cure: {cure}" for row in rows]
     return findings
 

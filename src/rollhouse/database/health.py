@@ -11,7 +11,7 @@ async def ping(database: Database) -> None:
     Raises:
         Unavailable: Postgres does not answer.
     """
-    await database.call("SELECT 1")
+    await database.query("SELECT 1")
 
 
 async def schema_findings(database: Database) -> list[str]:
@@ -20,9 +20,9 @@ async def schema_findings(database: Database) -> list[str]:
     Raises:
         Unavailable: Postgres does not answer.
     """
-    if not (await database.call("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
+    if not (await database.query("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
         return ["the database has no tables of rollhouse; cure: rollhouse migrate"]
-    current = (await database.call("SELECT version_num FROM rollhouse.alembic_version"))[0][0]
+    current = (await database.query("SELECT version_num FROM rollhouse.alembic_version"))[0][0]
     if current != newest_revision():
         return [f"the database is at revision {current}, this release needs {newest_revision()}; cure: rollhouse migrate"]
     return await catalog_findings(database)

@@ -1,17 +1,15 @@
 """What a failure of Postgres means for the request that met it: one table from SQLSTATE to outcome."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import asyncpg
 
 from rollhouse.scim.errors import InternalError, InvalidValue, NotFound, PreconditionFailed, ScimError, Unavailable, Uniqueness
 
 RETRY_AFTER_SECONDS = 5
 
-RETRYABLE = frozenset({"40001", "40P01"})
+_UNDONE = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole and is worth another try."""
+_LOST = frozenset({"57P01", "57P02", "57P03", "25006"})
+"""Ended by an administrator or a crash, still starting, or read-only: another connection may reach a better server."""
 
 _BUSY = {
     "53100": "the database's disk is full",
@@ -30,7 +28,7 @@ _BUSY = {
 
 def meaning(error: Exception) -> ScimError | None:
     """The refusal that a database error stands for, or None when it is a fault of ours."""
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return Unavailable("The service is busy; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Unavailable("The service cannot reach its database for the moment; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
@@ -55,18 +53,23 @@ def meaning(error: Exception) -> ScimError | None:
             return None
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise the refusal that a database error stands for.
+def is_of_database(error: Exception) -> bool:
+    """Whether the driver or the network raised it."""
+    return isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
-    Raises:
-        Unavailable, Uniqueness, NotFound, PreconditionFailed, InvalidValue: by the table above.
-        InternalError: any other SQLSTATE; the log names it.
-    """
-    try:
-        yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        refusal = meaning(error)
-        if refusal is None:
-            raise InternalError("The service met a fault of its own; it has been logged.") from error
-        raise refusal from error
+
+def refusal_of(error: Exception) -> ScimError:
+    """The refusal that a database error stands for, by the table above; any other is an InternalError, and the log names its SQLSTATE."""
+    return meaning(error) or InternalError("The service met a fault of its own; it has been logged.")
+
+
+def is_undone(error: Exception) -> bool:
+    """Whether nothing of the statement was done, and the next try may fare better."""
+    return isinstance(error, asyncpg.InternalClientError) or getattr(error, "sqlstate", None) in _UNDONE
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the connection is of no more use: broken, ended by the server, or to a server that takes no writes since a fail-over."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, asyncpg.PostgresConnectionError) or error.sqlstate in _LOST
+    return is_of_database(error)

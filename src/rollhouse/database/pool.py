@@ -1,32 +1,32 @@
-"""The pool of connections and the two ways to use one: a single function call, or a transaction bound to a tenant."""
+"""The connections to Postgres, shared fairly between tenants, and the two ways to use one: a single statement, or a transaction of a tenant."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import asyncpg
 
-from rollhouse.database.outcomes import RETRYABLE, translated
-from rollhouse.scim.errors import Unavailable
+from rollhouse.database.outcomes import is_lost, is_of_database, is_undone, refusal_of
+from rollhouse.database.turns import Turns
 
-ACQUIRE_TIMEOUT_SECONDS = 2.0
-COMMAND_TIMEOUT_SECONDS = 8.0
-SHARE_WAIT_SECONDS = 1.0
+CONNECT_SECONDS = 2.0
+IDLE_SECONDS = 300.0
+"""After how long without work a connection is ended."""
+CLOSE_SECONDS = 2.0
+WAIT_SECONDS = 1.0
+"""Longest that a request waits for a connection."""
+LINE = 256
+"""Requests that may wait for a connection: room for the burst of one tenant; a tenth of a second of work."""
+SHARE = 4
+"""One tenant gets at most this fraction of the connections: a quarter."""
 TRIES = 4
 
 Row = asyncpg.Record
-
-
-class _Connection(asyncpg.Connection):
-    """A connection that needs no reset on its way back: nothing session-level is ever set (invariant 1)."""
-
-    def get_reset_query(self) -> str:
-        """No statement, which saves one round trip a request."""
-        return ""
 
 
 class Transaction:
@@ -43,89 +43,98 @@ class Transaction:
 
 
 class Database:
-    """Postgres as the app role. Every connection of the service is opened here."""
+    """Postgres as the app role. Every connection of the service is opened here (docs/decisions/0005-fair-pool.md).
+
+    At most `connections` of them; one tenant uses a quarter at once.
+    """
 
     def __init__(self, url: str, *, connections: int) -> None:
         self._url = url
-        self._connections = connections
-        self._pool: asyncpg.Pool[Any] | None = None
-        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self.turns = Turns(permits=connections, share=max(1, connections // SHARE), line=LINE, wait_seconds=WAIT_SECONDS)
+        self._idle: list[tuple[Any, float]] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._is_open = False
 
     async def open(self) -> None:
-        """Connect.
+        """Connect once, so that a wrong URL is told at start.
 
         Raises:
             Unavailable: Postgres cannot be reached.
         """
-        with translated():
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=1,
-                max_size=self._connections,
-                command_timeout=COMMAND_TIMEOUT_SECONDS,
-                max_inactive_connection_lifetime=300,
-                connection_class=_Connection,
-            )
-
-    @asynccontextmanager
-    async def share(self, tenant_id: UUID) -> AsyncIterator[None]:
-        """Room for one long read of the tenant: a quarter of the connections at once, so that no tenant's scans starve the others.
-
-        Raises:
-            Unavailable: the tenant has as many under way already, and none ends within a second.
-        """
-        room = self._shares.setdefault(tenant_id, asyncio.Semaphore(max(1, self._connections // 4)))
-        try:
-            await asyncio.wait_for(room.acquire(), SHARE_WAIT_SECONDS)
-        except TimeoutError:
-            raise Unavailable("This tenant has too many long searches under way; try again.", retry_after_seconds=2) from None
-        try:
-            yield
-        finally:
-            room.release()
+        self._is_open = True
+        await self.query("SELECT 1")
 
     async def close(self) -> None:
-        """End every connection, waiting at most five seconds for statements under way."""
-        if self._pool is None:
-            return
-        try:
-            await asyncio.wait_for(self._pool.close(), 5)
-        except TimeoutError:
-            self._pool.terminate()
+        """End every connection that is not at work; those that are end when their work does."""
+        self._is_open = False
+        self._end_idle(before=math.inf)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
-    @property
-    def pool(self) -> "asyncpg.Pool[Any]":
-        """The open pool."""
-        if self._pool is None:
-            raise asyncpg.InterfaceError("the database is not open")
-        return self._pool
+    async def call(self, sql: str, tenant_id: UUID, *arguments: object) -> list[Row]:
+        """The rows of a statement whose $1 is the tenant, and which is a transaction by itself: `SELECT * FROM rollhouse.<function>(...)`.
 
-    async def call(self, sql: str, *arguments: object) -> list[Row]:
-        """The rows of one statement that is a transaction by itself: `SELECT * FROM rollhouse.<function>(...)`.
-
-        One round trip. A deadlock or serialization failure is tried again up to three times.
+        One round trip. A deadlock or serialization failure is tried again up to three times; a connection that turns out to be
+        dead before the statement was sent, too.
 
         Raises:
             ScimError: what the failure means (see `outcomes`).
         """
-        with translated():
-            for attempt in range(TRIES):
+        return await self._fetch(tenant_id, sql, (tenant_id, *arguments), repeats=False)
+
+    async def read(self, sql: str, tenant_id: UUID, *arguments: object) -> list[Row]:
+        """As `call`, for a statement that writes nothing: it is repeated once also when the connection was lost under way."""
+        return await self._fetch(tenant_id, sql, (tenant_id, *arguments), repeats=True)
+
+    async def query(self, sql: str, *arguments: object) -> list[Row]:
+        """The rows of a statement on behalf of the service itself: the global tables, the catalog. Raises as `call`."""
+        return await self._fetch(None, sql, arguments, repeats=False)
+
+    async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool) -> list[Row]:
+        if not self.turns.take(key):
+            await self.turns.wait(key)
+        try:
+            for attempt in range(1, TRIES + 1):
+                connection = None
                 try:
-                    # A timeout costs 5 us of CPU; where a connection is free there is nothing to wait for.
-                    timeout = None if self.pool.get_idle_size() else ACQUIRE_TIMEOUT_SECONDS
-                    async with self.pool.acquire(timeout=timeout) as connection:
-                        rows: list[Row] = await connection.fetch(sql, *arguments)
-                        return rows
-                except asyncpg.InternalClientError:
-                    # Postgres had ended the idle connection: nothing was sent. The others are likely dead too.
-                    await self.pool.expire_connections()
-                    if attempt == TRIES - 1:
-                        raise
-                except asyncpg.PostgresError as error:
-                    if error.sqlstate not in RETRYABLE or attempt == TRIES - 1:
-                        raise
-                await asyncio.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311 - jitter
+                    connection = await self._take()
+                    rows: list[Row] = await connection.fetch(sql, *arguments)
+                except Exception as error:
+                    self._put_away(connection, error)
+                    if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and attempt == 1)):
+                        raise refusal_of(error) from error
+                except BaseException:
+                    self._end(connection)
+                    raise
+                else:
+                    self._keep(connection)
+                    return rows
+                await asyncio.sleep(random.uniform(0.005, 0.03) * attempt)  # noqa: S311 - jitter
+        finally:
+            self.turns.leave(key)
         raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def connection(self, key: UUID | None = None) -> AsyncIterator[Any]:
+        """A connection for the length of the block, on a tenant's account or the service's own; nothing may be left set on it.
+
+        Raises:
+            ScimError: what a failure means (see `outcomes`).
+        """
+        async with self.turns.turn(key):
+            connection = None
+            try:
+                connection = await self._take()
+                yield connection
+            except Exception as error:
+                self._put_away(connection, error)
+                if not is_of_database(error):
+                    raise
+                raise refusal_of(error) from error
+            except BaseException:
+                self._end(connection)
+                raise
+            self._keep(connection)
 
     @asynccontextmanager
     async def transaction(self, tenant_id: UUID, *, statement_timeout_milliseconds: int = 5000) -> AsyncIterator[Transaction]:
@@ -134,17 +143,67 @@ class Database:
         Raises:
             ScimError: what a failure means (see `outcomes`).
         """
-        with translated():
-            async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-                # UUID() has checked the text; a simple-protocol string saves one round trip.
-                limit = f"SET LOCAL statement_timeout = {int(statement_timeout_milliseconds)}"
-                # Planned for this tenant's size, not for the average tenant's.
-                plans = "SET LOCAL plan_cache_mode = force_custom_plan"
-                await connection.execute(f"BEGIN; {limit}; {plans}; SELECT set_config('rollhouse.tenant', '{UUID(str(tenant_id))}', true)")
-                try:
-                    yield Transaction(connection, tenant_id)
-                except BaseException:
-                    if not connection.is_closed():
-                        await asyncio.shield(connection.execute("ROLLBACK"))
-                    raise
-                await connection.execute("COMMIT")
+        # UUID() has checked the text; a simple-protocol string saves one round trip.
+        limit = f"SET LOCAL statement_timeout = {int(statement_timeout_milliseconds)}"
+        # Planned for this tenant's size, not for the average tenant's.
+        plans = "SET LOCAL plan_cache_mode = force_custom_plan"
+        async with self.connection(tenant_id) as connection:
+            await connection.execute(f"BEGIN; {limit}; {plans}; SELECT set_config('rollhouse.tenant', '{UUID(str(tenant_id))}', true)")
+            try:
+                yield Transaction(connection, tenant_id)
+            except Exception:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+    async def _take(self) -> Any:
+        """A connection that nobody uses, or a new one."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        if not self._is_open:
+            raise asyncpg.InterfaceError("the database is not open")
+        return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+
+    def _keep(self, connection: Any) -> None:
+        if not self._is_open:
+            self._end(connection)
+            return
+        now = time.monotonic()
+        self._idle.append((connection, now))
+        if self._idle[0][1] < now - IDLE_SECONDS:
+            self._end_idle(before=now - IDLE_SECONDS)
+
+    def _put_away(self, connection: Any, error: Exception) -> None:
+        """Keep the connection for others if the error says nothing against it; when it was lost, the idle ones are likely dead, too."""
+        if connection is None:
+            return
+        if is_lost(error):
+            self._end_idle(before=math.inf)
+        if is_lost(error) or connection.is_closed() or connection.is_in_transaction():
+            self._end(connection)
+        else:
+            self._keep(connection)
+
+    def _end_idle(self, *, before: float) -> None:
+        for connection, since in self._idle:
+            if since < before:
+                self._end(connection)
+        self._idle = [(connection, since) for connection, since in self._idle if since >= before]
+
+    def _end(self, connection: Any) -> None:
+        """End a connection in the background: a statement under way is cancelled on the server first."""
+        if connection is None or connection.is_closed():
+            return
+        task = asyncio.create_task(_close(connection))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _close(connection: Any) -> None:
+    try:
+        await connection.close(timeout=CLOSE_SECONDS)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        connection.terminate()

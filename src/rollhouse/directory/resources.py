@@ -67,7 +67,7 @@ async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -
     Raises:
         NotFound: the tenant has none of that id and type.
     """
-    rows = await scope.database.call(
+    rows = await scope.database.read(
         _GET, scope.tenant_id, scope.resource_type.name, _known_form(resource_id), scope.resource_type.relation if with_relation else None, scope.base_url
     )
     if not rows:
@@ -92,7 +92,7 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
         and query.count
     ):
         key = index_key(str(found.value))
-        rows = await scope.database.call(_FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url)
+        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url)
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
@@ -101,10 +101,7 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
 async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Page:
     bound = {"tenant": scope.tenant_id, "type": scope.resource_type.name}
     page = page_statement(query.condition, query.sort, relation=relation, base_url=scope.base_url, limit=query.count, offset=query.start_index - 1, **bound)
-    async with (
-        scope.database.share(scope.tenant_id),
-        scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx,
-    ):
+    async with scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx:
         try:
             rows = await tx.fetch(page.sql, *page.arguments) if query.count else []
             if query.condition is None:
@@ -134,7 +131,6 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         scope,
         document,
         _CREATE,
-        scope.tenant_id,
         scope.resource_type.name,
         resource_id,
         text,
@@ -235,7 +231,6 @@ async def _update(
         scope,
         after or {},
         _UPDATE,
-        scope.tenant_id,
         resource_type.name,
         resource_id,
         expected,
@@ -255,7 +250,7 @@ async def _update(
 
 async def _write(scope: Scope, document: Document, sql: str, *arguments: object) -> list[Row]:
     try:
-        return await scope.database.call(sql, *arguments)
+        return await scope.database.call(sql, scope.tenant_id, *arguments)
     except Uniqueness:
         names = ", ".join(sorted(scope.resource_type.unique))
         value = next((value for name, value in document.items() if name.lower() in scope.resource_type.unique), "")

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import time
 from typing import Any
 from urllib.parse import parse_qsl
 
 from rollhouse.directory.queries import Sort
 from rollhouse.directory.resources import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
+from rollhouse.http.deadlines import Deadline
 from rollhouse.http.service import Service
 from rollhouse.scim.conditions import field_of, resolve_filter
 from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, quoted
@@ -26,11 +28,12 @@ _ENDPOINTS = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 class Exchange:
     """A request of a tenant whose secret has been verified."""
 
-    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance]) -> None:
+    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance], deadline: Deadline) -> None:
         self.service = service
         self.tenant = tenant
         self.noted = noted
         self._scope = scope
+        self._deadline = deadline
         self._parameters: dict[str, str] | None = None
         self.base_url = service.public_url + tenant.path
 
@@ -126,8 +129,8 @@ class Exchange:
         return count
 
     def _integer(self, name: str, default: int) -> int:
-        text = self.parameters.get(name, "").strip()
-        if not text:
+        text = self.parameters.get(name)
+        if text is None or not (text := text.strip()):
             return default
         if re.fullmatch(r"[+-]?\d{1,18}", text) is None:
             raise InvalidValue(f"{name} must be a whole number, not {quoted(text)}.")
@@ -151,11 +154,15 @@ class Exchange:
         """The request's body; its media type is never a reason to refuse it (L27)."""
         if not header(self._scope, b"content-type").startswith(b"application/scim+json"):
             self.noted.add(Tolerance.PLAIN_JSON)
+        began = time.monotonic()
+        self._deadline.at += BODY_SECONDS  # the time that a client takes to send is not the service's
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 return await request.body()
         except TimeoutError:
             raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS} seconds; send the request again.") from None
+        finally:
+            self._deadline.at += time.monotonic() - began - BODY_SECONDS
 
 
 def exchange_of(request: ScimRequest) -> Exchange:

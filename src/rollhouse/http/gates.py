@@ -16,6 +16,9 @@ from rollhouse.telemetry.metrics import RATE_LIMITED
 from rollhouse.tenancy.secrets import bearer_secret
 from rollhouse.tenancy.tenants import Tenant
 
+DEADLINE_SECONDS = 8.0
+"""From the arrival of a request, or of the last byte of its body, to its answer."""
+
 
 class Gates(ASGIMiddleware):
     """Lets a request in whose secret belongs to the tenant in its path, while that tenant keeps within its rate.
@@ -35,10 +38,16 @@ class Gates(ASGIMiddleware):
         state = scope["state"]
         service: Service = state["service"]
         service.require_verified()
-        tenant = await _pass_tenant_gate(service, scope)
-        await _pass_rate_gate(service, tenant)
-        state["exchange"] = Exchange(service, tenant, scope, state["noted"])
-        await next_app(scope, receive, send)
+        async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
+            tenant = await _pass_tenant_gate(service, scope)
+            await _pass_rate_gate(service, tenant)
+            if not service.in_flight.take(tenant.id):
+                await service.in_flight.wait(tenant.id)
+            try:
+                state["exchange"] = Exchange(service, tenant, scope, state["noted"], deadline)
+                await next_app(scope, receive, send)
+            finally:
+                service.in_flight.leave(tenant.id)
 
 
 async def _pass_tenant_gate(service: Service, scope: Scope) -> Tenant:

@@ -1,11 +1,12 @@
 """What one process holds while it serves: database, gates and limits, and whether it may serve at all."""
 
 import asyncio
-import contextlib
 import gc
 
 from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
+from rollhouse.database.turns import Turns
+from rollhouse.http.deadlines import Deadlines
 from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
 from rollhouse.scim.errors import ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
@@ -16,6 +17,11 @@ from rollhouse.tenancy.secrets import Peppers
 
 GC_THRESHOLD = 10_000
 """Objects made between two runs of the garbage collector."""
+IN_FLIGHT = 500
+"""Requests that one process works on at once, bodies under way included: bounds its memory."""
+IN_FLIGHT_OF_A_TENANT = 20
+IN_FLIGHT_LINE = 1000
+IN_FLIGHT_WAIT_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -46,11 +52,13 @@ class Service:
         self.page_size_default = settings.page_size_default
         self.default_limit = Limit(settings.rate_per_second, settings.burst)
         self.database = Database(settings.database_url, connections=settings.database_connections)
+        self.in_flight = Turns(permits=IN_FLIGHT, share=IN_FLIGHT_OF_A_TENANT, line=IN_FLIGHT_LINE, wait_seconds=IN_FLIGHT_WAIT_SECONDS)
+        self.deadlines = Deadlines()
         self.credentials = CredentialGate(self.database, peppers)
         self.limiter: Limiter = connect(settings.redis_url) if settings.redis_url else LocalLimiter()
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
-        self._checking: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""
@@ -59,14 +67,13 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
-        self._checking = asyncio.create_task(self._verify())
+        self._background = [asyncio.create_task(work()) for work in (self._verify, self.deadlines.watch)]
 
     async def stop(self) -> None:
         """End what was started; statements under way have five seconds."""
-        if self._checking is not None:
-            self._checking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._checking
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self.database.close()
 
     def require_verified(self) -> None:

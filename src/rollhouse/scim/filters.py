@@ -298,6 +298,8 @@ class _Parser:
 
     def keyword(self, wanted: str) -> bool:
         start = self.at
+        if start == len(self.text):
+            return False
         if self.word_after_blanks().lower() == wanted:
             return True
         self.at = start

@@ -52,10 +52,10 @@ def decode_object(body: bytes) -> dict[str, Any]:
         raise InvalidSyntax("The request has no body; it must be a JSON object.")
     if body[:1] != b"{" or body[-16:].rstrip()[-1:] != b"}":  # refused before it costs anything
         raise InvalidSyntax("The body must be one whole JSON object, from { to }.")
-    _check_texts(body)
     parts, containers = _count_parts(body)
     if parts > JSON_PARTS_LIMIT:
         raise TooMany(f"The body has more than {JSON_PARTS_LIMIT} parts. Send it in several requests.")
+    _check_texts(body)
     _refuse_controls(body)
     decoded = _decode(body)
     if containers > JSON_DEPTH_LIMIT:
@@ -87,7 +87,7 @@ def _check_texts(body: bytes) -> None:
     while len(body) - at > TEXT_BYTES_LIMIT:
         quote = body.rfind(b'"', at, at + TEXT_BYTES_LIMIT)
         if quote <= at:
-            raise InvalidValue(f"The body holds a text of more than {TEXT_BYTES_LIMIT} bytes; no attribute takes that.")
+            raise InvalidValue(f"The body has more than {TEXT_BYTES_LIMIT} bytes without a quote; no attribute takes a value that long.")
         at = quote
 
 
@@ -109,7 +109,8 @@ def _decode(body: bytes) -> dict[str, Any]:
 def _refuse_controls(body: bytes) -> None:
     """Refuse control characters but tab and line breaks (threat T24): escaped, or (DEL and U+0080 to U+009F) as they are."""
     backslash = body.find(b"\\")
-    if backslash >= 0 and _CONTROL_ESCAPE.search(body, backslash) and _CONTROL_ESCAPE.search(body[backslash:].replace(b"\\\\", b"")):  # an escaped backslash is none
+    # An escaped backslash begins no escape.
+    if backslash >= 0 and _CONTROL_ESCAPE.search(body, backslash) and _CONTROL_ESCAPE.search(body[backslash:].replace(b"\\\\", b"")):
         raise InvalidValue("The body holds an escaped control character, which cannot be stored. Mend the value at its source.")
     if b"\x7f" in body or (b"\xc2" in body and _HIGH_CONTROLS.search(body) is not None):
         raise InvalidValue("The body holds a control character (U+007F to U+009F), which cannot be stored. Mend the value at its source.")

@@ -133,7 +133,7 @@ class CredentialGate:
             return known
         if not is_well_typed(secret):
             return _NOBODY
-        rows = await self._database.call("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
+        rows = await self._database.query("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
         if rows:
             row = rows[0]
             tenant = Tenant(row["tenant_id"], row["slug"], row["name"], row["status"], row["rate_per_second"], row["burst"])

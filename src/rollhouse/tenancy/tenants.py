@@ -88,7 +88,7 @@ async def create_tenant(database: Database, slug: str, name: str) -> Tenant:
     if not name.strip() or len(name) > NAME_LIMIT:
         raise InvalidValue(f"A tenant's name has 1 to {NAME_LIMIT} characters.")
     try:
-        rows = await database.call(_CREATE, new_id(), check_slug(slug), name)
+        rows = await database.query(_CREATE, new_id(), check_slug(slug), name)
     except Uniqueness:
         raise Uniqueness(f"The slug {quoted(slug)} is taken; choose another one.") from None
     return _tenant(rows[0])
@@ -96,7 +96,7 @@ async def create_tenant(database: Database, slug: str, name: str) -> Tenant:
 
 async def list_tenants(database: Database) -> Sequence[Tenant]:
     """Every tenant in order of slug."""
-    return [_tenant(row) for row in await database.call(_LIST)]
+    return [_tenant(row) for row in await database.query(_LIST)]
 
 
 async def find_tenant(database: Database, slug: str) -> Tenant:
@@ -105,7 +105,7 @@ async def find_tenant(database: Database, slug: str) -> Tenant:
     Raises:
         NotFound: there is none.
     """
-    rows = await database.call(_FIND, slug)
+    rows = await database.query(_FIND, slug)
     if not rows:
         raise NotFound(f"There is no tenant {quoted(slug)}; see: rollhouse tenant list")
     return _tenant(rows[0])
@@ -117,7 +117,7 @@ async def set_limit(database: Database, slug: str, rate_per_second: int, burst: 
     Raises:
         NotFound: there is no such tenant.
     """
-    rows = await database.call(_SET_LIMIT, slug, rate_per_second, burst)
+    rows = await database.query(_SET_LIMIT, slug, rate_per_second, burst)
     if not rows:
         raise NotFound(f"There is no tenant {quoted(slug)}; see: rollhouse tenant list")
     return _tenant(rows[0])
