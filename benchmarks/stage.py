@@ -77,4 +77,6 @@ class Stage:
         return json.loads(done.stdout)
 
     def secret(self, slug: str) -> str:
+        for old in self.run("secret", "list", slug):
+            self.run("secret", "revoke", slug, old["id"])
         return self.run("secret", "create", slug, "--label", "benchmark")["secret"]

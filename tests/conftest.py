@@ -14,6 +14,7 @@ from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
 from rollhouse.database.migrations import migrate
 from rollhouse.database.pool import Database
 from rollhouse.directory.resources import Scope
+from rollhouse.journal.audit import UNATTENDED
 from rollhouse.scim.schemas import GROUP, USER, ResourceType
 from rollhouse.tenancy import credentials, tenants
 from rollhouse.tenancy.secrets import Peppers, new_pepper
@@ -95,8 +96,8 @@ async def database(cluster: Cluster) -> AsyncIterator[Database]:
 
 async def new_tenant(database: Database) -> Tenant:
     number = next(_numbers)
-    made = await tenants.create_tenant(database, f"tenant-{number}", f"Tenant {number}")
-    return await tenants.set_limit(database, made.slug, 0, 0)
+    made = await tenants.create_tenant(database, f"tenant-{number}", f"Tenant {number}", cause=UNATTENDED)
+    return await tenants.set_limit(database, made.slug, 0, 0, cause=UNATTENDED)
 
 
 @pytest.fixture
@@ -146,8 +147,8 @@ async def service_database(service: Serving, embedded_cluster: Cluster) -> Async
 
 async def new_client(service: Serving, database: Database) -> ScimClient:
     tenant = await new_tenant(database)
-    _, minted = await credentials.create_secret(database, Peppers.parse(PEPPER), tenant, label=None, expires=None)
-    return ScimClient(service.url + tenant.path, minted.secret, str(tenant.id))
+    made = await credentials.create_secret(database, Peppers.parse(PEPPER), tenant, cause=UNATTENDED)
+    return ScimClient(service.url + tenant.path, made.minted.secret, str(tenant.id))
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The address under which identity providers reach the service, e.g. https://scim.example.com. All absolute URLs start with it."""
     peppers: str | None = None
     """Keys for the MACs of secrets as `version:key` pairs joined by commas; the first is used for new secrets."""
+    trusted_proxies: str | None = None
+    """Networks of the proxies in front of the service, such as 10.0.0.0/8: what they say in X-Forwarded-For is believed. Default: nobody."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 8080

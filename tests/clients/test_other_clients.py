@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
 from rollhouse.tenancy import tenants
 from tests.clients.recordings import ENTERPRISE, GROUP, SCIM_JSON, USER, content, play, refused
 from tests.servers.service import ScimClient
@@ -205,7 +206,7 @@ async def test_a_script_needs_no_user_agent_and_gets_clear_refusals(acme: ScimCl
 
 async def test_a_script_that_is_too_fast_is_told_when_to_come_back(acme: ScimClient, service_database: Database) -> None:
     """Section 11, custom scripts, and the last table of standards.md: 429 as a SCIM error with whole seconds in Retry-After."""
-    await tenants.set_limit(service_database, acme.base_url.split("/")[4], 1, 2)
+    await tenants.set_limit(service_database, acme.base_url.split("/")[4], 1, 2, cause=UNATTENDED)
 
     answers = await asyncio.gather(*(acme.get("/Users?count=0") for _ in range(20)))
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
 from rollhouse.tenancy import tenants
 from tests.servers.service import ScimClient, Serving
 
@@ -158,7 +159,7 @@ async def test_absolute_urls_come_from_the_settings_alone(acme: ScimClient) -> N
 @pytest.mark.threat("T37")
 async def test_a_tenant_over_its_limit_gets_429_with_retry_after(acme: ScimClient, service_database: Database) -> None:
     found = next(tenant for tenant in await tenants.list_tenants(service_database) if str(tenant.id) == acme.tenant_id)
-    await tenants.set_limit(service_database, found.slug, 1, 3)
+    await tenants.set_limit(service_database, found.slug, 1, 3, cause=UNATTENDED)
     responses = []
     for number in range(600):
         responses.append(await acme.get("/Users", headers={"x-forwarded-for": f"10.0.0.{number % 250}"}))

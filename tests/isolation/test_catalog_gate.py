@@ -63,7 +63,7 @@ async def test_the_gate_names_the_breach(cluster: Cluster, database: Database, n
                 await admin.execute(statement)
             if name == "macs":
                 await admin.execute("REVOKE SELECT ON rollhouse.credentials FROM rollhouse_app")
-                columns = "tenant_id, id, lookup_id, pepper_version, label, created, expires, revoked"
+                columns = "tenant_id, id, lookup_id, pepper_version, label, created, expires, revoked, kind, client_id, created_by, last_used"
                 await admin.execute(f"GRANT SELECT ({columns}) ON rollhouse.credentials TO rollhouse_app")
     finally:
         await admin.close()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollhouse.limits.gcra import LOCAL_TENANTS, Limit, LocalLimiter
+from rollhouse.limits.gcra import LOCAL_KEYS, Limit, LocalLimiter
 
 
 def test_a_burst_passes_and_then_the_rate() -> None:
@@ -43,7 +43,7 @@ def test_never_more_than_burst_and_rate_allow(gaps: list[float], rate: int, burs
 
 def test_what_is_remembered_is_bounded() -> None:
     limiter = LocalLimiter()
-    for number in range(LOCAL_TENANTS + 500):
+    for number in range(LOCAL_KEYS + 500):
         limiter.decide(str(number), Limit(1, 1), float(number))
 
-    assert len(limiter._arrivals) == LOCAL_TENANTS
+    assert len(limiter._arrivals) == LOCAL_KEYS

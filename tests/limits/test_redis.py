@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
 from rollhouse.limits.gcra import Limit, RedisLimiter, connect
 from rollhouse.tenancy import tenants
 from tests.conftest import PEPPER, Cluster, new_client
@@ -128,7 +129,7 @@ async def test_two_services_on_one_redis_share_a_tenants_budget_and_outlive_it(
     try:
         client = await new_client(services[0], service_database)
         slug = client.base_url.split("/")[4]
-        await tenants.set_limit(service_database, slug, 1, 30)
+        await tenants.set_limit(service_database, slug, 1, 30, cause=UNATTENDED)
         paths = [f"{one.url}/t/{slug}/scim/v2/Users?count=0" for one in services]
 
         statuses = [(await client.http.get(paths[number % 2])).status_code for number in range(50)]

@@ -23,6 +23,7 @@ from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
 from rollhouse.database.migrations import migrate
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import cause_of
 from rollhouse.scim.errors import NotFound
 from rollhouse.settings import Settings
 from rollhouse.tenancy import credentials, tenants
@@ -121,16 +122,17 @@ async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
     """The demo tenant's SCIM URL and secret, made at the first start and kept in the private folder."""
     kept = folder / "private" / "demo-secret"
     database = Database(settings.database_url or "", connections=1)
+    cause = cause_of("cli")
     await database.open()
     try:
         try:
             tenant = await tenants.find_tenant(database, DEMO_SLUG)
         except NotFound:
-            tenant = await tenants.create_tenant(database, DEMO_SLUG, "Demo")
+            tenant = await tenants.create_tenant(database, DEMO_SLUG, "Demo", cause=cause)
             kept.unlink(missing_ok=True)
         if not kept.exists():
-            _, minted = await credentials.create_secret(database, Peppers.parse(settings.peppers or ""), tenant, label="made by rollhouse dev", expires=None)
-            _write_private(kept, minted.secret.encode())
+            made = await credentials.create_secret(database, Peppers.parse(settings.peppers or ""), tenant, cause=cause, label="made by rollhouse dev")
+            _write_private(kept, made.minted.secret.encode())
     finally:
         await database.close()
     return f"{settings.public_url}{tenant.path}", kept.read_text()

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import Cause, cause_of
 from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError, read_settings
 from rollhouse.tenancy.secrets import Peppers
@@ -62,6 +63,11 @@ class Invocation:
             return Peppers.parse(text)
         except ValueError as error:
             raise Precondition(f"ROLLHOUSE_PEPPERS cannot be used: {error}") from None
+
+    @cached_property
+    def cause(self) -> Cause:
+        """Who does what this command does, for the audit."""
+        return cause_of("cli")
 
     def run(self, work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:
         """What `work` returns, given the open database."""

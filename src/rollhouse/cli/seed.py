@@ -10,6 +10,7 @@ from rollhouse.cli.invocation import Invocation, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.directory.bulk import BATCH, insert_members, insert_resources
+from rollhouse.journal.audit import cause_of
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.errors import NotFound
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN
@@ -46,7 +47,7 @@ async def _tenant(database: Database, slug: str) -> tuple[Tenant, bool]:
     try:
         return await tenants.find_tenant(database, slug), False
     except NotFound:
-        return await tenants.create_tenant(database, slug, slug.capitalize()), True
+        return await tenants.create_tenant(database, slug, slug.capitalize(), cause=cause_of("cli")), True
 
 
 async def _fill(database: Database, tenant: Tenant, users: int, groups: int, members: int, done: Any) -> None:

@@ -58,7 +58,7 @@ def create(invocation: Invocation, slug: str, name: str) -> None:
     """Create a tenant; its SLUG is part of its SCIM URL for ever."""
 
     async def work(database: Database) -> Tenant:
-        return await directory.create_tenant(database, slug, name)
+        return await directory.create_tenant(database, slug, name, cause=invocation.cause)
 
     scim_url(invocation, Tenant(id=None, slug=slug, name=name, status=""))  # type: ignore[arg-type]
     made = invocation.run(work)
@@ -96,7 +96,7 @@ def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
     """Give a tenant its own rate limit; effective within five seconds."""
     if rate and not burst:
         raise click.BadParameter("a tenant that may make requests needs a burst of at least 1", param_hint="--burst")
-    found = invocation.run(lambda database: directory.set_limit(database, slug, rate, burst))
+    found = invocation.run(lambda database: directory.set_limit(database, slug, rate, burst, cause=invocation.cause))
     invocation.show(_described(invocation, found), f"{found.slug}: {_limit(found)}, effective within five seconds.")
 
 
@@ -112,12 +112,13 @@ def create_secret(invocation: Invocation, slug: str, label: str | None, expires:
 
     async def work(database: Database) -> Any:
         found = await directory.find_tenant(database, slug)
-        return await credentials.create_secret(database, peppers, found, label=label, expires=moment)
+        return await credentials.create_secret(database, peppers, found, label=label, expires=moment, cause=invocation.cause)
 
-    credential_id, minted = invocation.run(work)
-    data = {"id": credential_id, "secret": minted.secret, "prefix": minted.prefix}
-    invocation.show(data, minted.secret)
-    invocation.say(f"Paste it into the identity provider now: it is not shown again. Its name is {minted.prefix}.")
+    made = invocation.run(work)
+    invocation.show({"id": made.id, "secret": made.minted.secret, "prefix": made.minted.prefix}, made.minted.secret)
+    invocation.say(f"Paste it into the identity provider now: it is not shown again. Its name is {made.minted.prefix}.")
+    if made.warning:
+        invocation.say(f"Warning: {made.warning}")
 
 
 @command(secret, "list", example="rollhouse secret list acme")
@@ -131,10 +132,20 @@ def list_secrets(invocation: Invocation, slug: str) -> None:
 
     found = invocation.run(work)
     data = [
-        {"id": one.id, "prefix": one.prefix, "label": one.label, "state": one.state, "created": one.created, "expires": one.expires, "revoked": one.revoked}
+        {
+            "id": one.id,
+            "prefix": one.prefix,
+            "label": one.label,
+            "state": one.state,
+            "created": one.created,
+            "created_by": one.created_by,
+            "expires": one.expires,
+            "revoked": one.revoked,
+            "last_used": one.last_used,
+        }
         for one in found
     ]
-    lines = [f"{one.prefix:<20} {one.state:<8} made {one.created:%Y-%m-%d}  {_expiry(one):<18}  {one.label or ''}" for one in found]
+    lines = [f"{one.prefix:<20} {one.state:<8} made {one.created:%Y-%m-%d}  {_expiry(one):<18}  {_last_use(one):<21}  {one.label or ''}" for one in found]
     invocation.show(data, "\n".join(lines) or f"{slug} has no secret yet: rollhouse secret create {slug}")
 
 
@@ -143,10 +154,10 @@ def list_secrets(invocation: Invocation, slug: str) -> None:
 @click.argument("name")
 @pass_invocation
 def revoke(invocation: Invocation, slug: str, name: str) -> None:
-    """Revoke a secret by its prefix or id; refused everywhere within five seconds."""
+    """Revoke a secret by its prefix or id; refused everywhere within a second, five at the worst."""
 
     async def work(database: Database) -> credentials.Credential:
-        return await credentials.revoke_secret(database, await directory.find_tenant(database, slug), name)
+        return await credentials.revoke_secret(database, await directory.find_tenant(database, slug), name, cause=invocation.cause)
 
     found = invocation.run(work)
     invocation.show({"id": found.id, "prefix": found.prefix, "state": found.state, "revoked": found.revoked}, f"{found.prefix} is revoked.")
@@ -154,6 +165,10 @@ def revoke(invocation: Invocation, slug: str, name: str) -> None:
 
 def _expiry(one: credentials.Credential) -> str:
     return f"expires {one.expires:%Y-%m-%d}" if one.expires else "no expiry"
+
+
+def _last_use(one: credentials.Credential) -> str:
+    return f"last used {one.last_used:%Y-%m-%d}" if one.last_used else "never used"
 
 
 def _moment(text: str | None) -> datetime | None:

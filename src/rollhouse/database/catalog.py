@@ -3,11 +3,31 @@
 from rollhouse.database.pool import Database
 from rollhouse.database.tables import SCHEMA
 
-GLOBAL_TABLES = ("alembic_version", "tenants")
+GLOBAL_TABLES = ("alembic_version", "idempotency_keys", "operator_keys", "tenants")
 """The only tables without a tenant: the app role reads them before or outside any tenant."""
-DEFINER_FUNCTIONS = ("resolve_credential",)
+DEFINER_FUNCTIONS = (
+    "delete_expired_tokens",
+    "note_uses",
+    "pepper_versions",
+    "purge_tenant",
+    "resolve_credential",
+    "resolve_operator_key",
+    "tenants_to_seal",
+)
 """The only functions that run with their owner's rights."""
-POLICIES = {("credentials", "credential_lookup")}
+POLICIES = {
+    ("audit", "owner_purge"),
+    ("audit", "owner_read"),
+    ("audit_chain", "owner_purge"),
+    ("audit_chain", "owner_read"),
+    ("audit_roots", "owner_purge"),
+    ("audit_roots", "owner_read"),
+    ("credentials", "credential_lookup"),
+    ("credentials", "owner_note_use"),
+    ("credentials", "owner_purge"),
+    ("oauth_clients", "owner_purge"),
+    ("oauth_clients", "owner_read"),
+}
 """Policies beside `tenant_isolation`: what the functions above need, granted to the owner role only."""
 
 _TENANT_CHECK = "(tenant_id = rollhouse.current_tenant())"
@@ -118,8 +138,16 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         (
             "SELECT format('%s may read the MACs of credentials', current_user)"
             " WHERE has_column_privilege(current_user, $1::text || '.credentials', 'mac', 'SELECT')"
+            " OR has_column_privilege(current_user, $1::text || '.operator_keys', 'mac', 'SELECT')"
         ),
-        "REVOKE SELECT (mac) ON rollhouse.credentials",
+        "REVOKE SELECT (mac) ON rollhouse.credentials, rollhouse.operator_keys",
+    ),
+    (
+        (
+            "SELECT format('%s may %s the audit', current_user, right_name) FROM unnest(ARRAY['audit', 'audit_chain', 'audit_roots']) AS kept,"
+            " unnest(ARRAY['UPDATE', 'DELETE']) AS right_name WHERE has_table_privilege(current_user, format('%I.%I', $1::text, kept), right_name)"
+        ),
+        "REVOKE UPDATE, DELETE on the tables of the audit: it is append-only",
     ),
     (
         "SELECT format('%s may create objects in the schema %s', current_user, $1::text) WHERE has_schema_privilege(current_user, $1::text, 'CREATE')",

@@ -70,6 +70,10 @@ class Turns:
         if self.waiting:
             self._call_next()
 
+    def has_share(self, key: UUID | None) -> bool:
+        """Whether the tenant's own share leaves room: if it waits, it waits for others."""
+        return self._taken.get(key, 0) < self.share
+
     @asynccontextmanager
     async def turn(self, key: UUID | None) -> AsyncIterator[None]:
         """A place for the length of the block; raises as `wait`."""

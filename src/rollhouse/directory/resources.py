@@ -11,6 +11,7 @@ import msgspec
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database, Row
 from rollhouse.directory.queries import Sort, Statement, count_statement, page_statement
+from rollhouse.journal.audit import UNATTENDED, Cause
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.conditions import Compared, Condition
@@ -30,19 +31,20 @@ READ_TIMEOUT_MILLISECONDS = 2000
 
 _GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5)"
 _FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7)"
-_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-_DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4)"
+_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+_DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"
 _TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """One tenant's resources of one type: where every verb acts. `base_url` is the tenant's SCIM URL."""
+    """One tenant's resources of one type: where every verb acts, and why. `base_url` is the tenant's SCIM URL."""
 
     database: Database
     tenant_id: UUID
     resource_type: ResourceType
     base_url: str
+    cause: Cause = UNATTENDED
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -52,6 +54,18 @@ class Query(msgspec.Struct, frozen=True):
     sort: Sort | None = None
     start_index: int = 1
     count: int = 100
+
+    @property
+    def key(self) -> Compared | None:
+        """The comparison by which an index finds everything that is asked for, if the whole filter is one."""
+        found = self.condition
+        is_key = isinstance(found, Compared) and found.operator == "eq" and found.field.source == "document" and bool(found.field.index)
+        return found if isinstance(found, Compared) and is_key else None
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether no row is looked at that is not shown."""
+        return self.condition is None or self.key is not None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -82,17 +96,10 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
         TooMany: a filter had to look at more than the time allows.
     """
     relation = scope.resource_type.relation if with_relation else None
-    found = query.condition
-    if (
-        isinstance(found, Compared)
-        and found.operator == "eq"
-        and found.field.source == "document"
-        and found.field.index
-        and query.start_index == 1
-        and query.count
-    ):
-        key = index_key(str(found.value))
-        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, found.field.index, key, query.count, relation, scope.base_url)
+    key = query.key
+    if key is not None and query.start_index == 1 and query.count:
+        value = index_key(str(key.value))
+        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, key.field.index, value, query.count, relation, scope.base_url)
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
@@ -137,6 +144,7 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         encode(compared).decode(),
         *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared)),
         _member_ids(list(members.added), noted),
+        sorted(document),
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
@@ -178,7 +186,8 @@ async def delete_resource(scope: Scope, resource_id: str, *, expected: int | Non
         NotFound: there is none of that id and type.
         PreconditionFailed: `expected` is not the current version.
     """
-    await scope.database.call(_DELETE, scope.tenant_id, scope.resource_type.name, _known_form(resource_id), expected)
+    cause = scope.cause
+    await scope.database.call(_DELETE, scope.tenant_id, cause.actor, cause.request_id, scope.resource_type.name, _known_form(resource_id), expected)
 
 
 Edit = Callable[[Document], tuple[Document, MembershipChange]]
@@ -242,6 +251,7 @@ async def _update(
         members.clears,
         _member_ids(list(members.added), noted),
         [UUID(member) for member in members.removed if is_resource_id(member)],
+        sorted(_changed_names(before or {}, after or {})),
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
@@ -250,7 +260,7 @@ async def _update(
 
 async def _write(scope: Scope, document: Document, sql: str, *arguments: object) -> list[Row]:
     try:
-        return await scope.database.call(sql, scope.tenant_id, *arguments)
+        return await scope.database.call(sql, scope.tenant_id, scope.cause.actor, scope.cause.request_id, *arguments)
     except Uniqueness:
         names = ", ".join(sorted(scope.resource_type.unique))
         value = next((value for name, value in document.items() if name.lower() in scope.resource_type.unique), "")
@@ -262,6 +272,20 @@ async def _write(scope: Scope, document: Document, sql: str, *arguments: object)
 def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
     ordered = sorted(entries)
     return [attribute for attribute, _ in ordered], [key for _, key in ordered], [attribute in resource_type.unique for attribute, _ in ordered]
+
+
+def _changed_names(before: Document, after: Document) -> set[str]:
+    """The attributes whose values differ, by name; of an extension's by its URN and name."""
+    names = set()
+    for name in before.keys() | after.keys():
+        was, is_now = before.get(name), after.get(name)
+        if was == is_now:
+            continue
+        if name.startswith("urn:") and isinstance(was, dict) and isinstance(is_now, dict):
+            names |= {f"{name}:{inner}" for inner in _changed_names(was, is_now)}
+        else:
+            names.add(name)
+    return names
 
 
 def _member_ids(members: list[str], noted: Noted) -> list[UUID]:

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import re
 import time
+from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
 from rollhouse.http.service import Service
+from rollhouse.journal.audit import new_request_id
+from rollhouse.limits.gcra import Decision, Limit
 from rollhouse.scim.errors import InternalError
 from rollhouse.scim.messages import SCIM_JSON, encode_error
 from rollhouse.scim.tolerances import Tolerance
@@ -42,7 +45,8 @@ class Edge:
         started = time.perf_counter()
         noted: set[Tolerance] = set()
         scope["path"] = tidy_path(scope["path"], noted)
-        scope["state"] = {**scope.get("state", {}), "noted": noted, "service": self._service}
+        state: dict[str, Any] = {**scope.get("state", {}), "noted": noted, "service": self._service, "request_id": new_request_id()}
+        scope["state"] = state
         status = 0
 
         has_body = method in _BODY_METHODS
@@ -57,6 +61,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = [*message["headers"], (b"x-request-id", state["request_id"].encode())]
+                if "rate_limit" in state:
+                    headers += rate_headers(*state["rate_limit"])
+                message["headers"] = headers
                 if has_body:
                     await _drain(receive, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
             await send(message)
@@ -87,6 +95,12 @@ def tidy_path(path: str, noted: set[Tolerance]) -> str:
     if tidy != path:
         noted.add(Tolerance.LOOSE_PATH)
     return tidy
+
+
+def rate_headers(limit: Limit, decision: Decision) -> list[tuple[bytes, bytes]]:
+    """RateLimit-Policy and RateLimit: what the tenant may spend, what is left of it, and when all of it is there again."""
+    left = f'"tenant";r={decision.remaining};t={decision.reset_seconds}'
+    return [(b"ratelimit-policy", limit.policy.encode()), (b"ratelimit", left.encode())]
 
 
 async def _drain(receive: Receive, limit_bytes: int) -> None:

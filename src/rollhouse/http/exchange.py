@@ -11,31 +11,60 @@ from rollhouse.directory.resources import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
 from rollhouse.http.deadlines import Deadline
 from rollhouse.http.service import Service
+from rollhouse.journal.audit import Cause
+from rollhouse.limits.gcra import Limit
 from rollhouse.scim.conditions import field_of, resolve_filter
-from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, quoted
+from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, TooManyRequests, quoted
 from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
 from rollhouse.scim.tolerances import Tolerance
-from rollhouse.tenancy.tenants import Tenant
+from rollhouse.telemetry.metrics import RATE_LIMITED
+from rollhouse.tenancy.access import Access
 
 _ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,18})"?\s*')
 _NO_VERSION = -1
 BODY_SECONDS = 10
+COST_OF_READ = 1
+COST_OF_WRITE = 2
+COST_OF_SEARCH = 2
+"""What a filter costs that no index answers; it is charged when the filter has been read."""
 _ENDPOINTS = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 
 
 class Exchange:
     """A request of a tenant whose secret has been verified."""
 
-    def __init__(self, service: Service, tenant: Tenant, scope: Any, noted: set[Tolerance], deadline: Deadline) -> None:
+    def __init__(self, service: Service, access: Access, scope: Any, deadline: Deadline) -> None:
+        tenant = access.tenant
         self.service = service
         self.tenant = tenant
-        self.noted = noted
+        self.noted: set[Tolerance] = scope["state"]["noted"]
+        self.cause = Cause(f"credential:{access.credential_id}", scope["state"]["request_id"])
         self._scope = scope
         self._deadline = deadline
         self._parameters: dict[str, str] | None = None
         self.base_url = service.public_url + tenant.path
+
+    async def charge(self, cost: int) -> None:
+        """Take the cost of the request from what the tenant may spend; all answers then say what is left.
+
+        Raises:
+            TooManyRequests: the tenant is over its limit.
+        """
+        limit = self.service.default_limit
+        if self.tenant.rate_per_second is not None:
+            limit = Limit(self.tenant.rate_per_second, self.tenant.burst if self.tenant.burst is not None else limit.burst)
+        if limit.rate_per_second == 0:
+            return
+        decision = await self.service.limiter.admit(str(self.tenant.id), limit, cost)
+        self._scope["state"]["rate_limit"] = limit, decision
+        if not decision.allowed:
+            RATE_LIMITED.inc()
+            raise TooManyRequests(
+                f"This tenant is over its limit of {limit.rate_per_second} requests a second. Wait and send the same request again.",
+                retry_after_seconds=decision.retry_after_seconds,
+            )
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -78,7 +107,7 @@ class Exchange:
         resource_type = _ENDPOINTS.get(endpoint.lower())
         if resource_type is None:
             raise NotFound(f"There is no endpoint {quoted(endpoint)}; see /ResourceTypes for those there are.")
-        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url)
+        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url, self.cause)
 
     def searches(self) -> list[tuple[Scope, Query]]:
         """The same query for each resource type that has the attributes it names.

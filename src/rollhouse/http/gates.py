@@ -1,4 +1,4 @@
-"""The two gates before every SCIM route: whose request it is, and whether that tenant may make one more now.
+"""The gates before every SCIM route: whose request it is, whether that tenant may make one more now, and for how long it may take.
 
 They hold nothing of their own (Litestar copies its middlewares): the edge hands the service in with each request.
 """
@@ -7,23 +7,24 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from rollhouse.http.exchange import Exchange
+from rollhouse.http.exchange import COST_OF_READ, COST_OF_WRITE, Exchange
 from rollhouse.http.service import Service
-from rollhouse.limits.gcra import Limit
-from rollhouse.scim.errors import TooManyRequests
+from rollhouse.http.sources import source_of
+from rollhouse.scim.errors import TooManyRequests, Unauthorized, Unavailable
 from rollhouse.scim.tolerances import Tolerance
-from rollhouse.telemetry.metrics import RATE_LIMITED
-from rollhouse.tenancy.secrets import bearer_secret
+from rollhouse.tenancy.access import Access
+from rollhouse.tenancy.secrets import bearer_secret, lookup_id_of
 from rollhouse.tenancy.tenants import Tenant
 
 DEADLINE_SECONDS = 8.0
 """From the arrival of a request, or of the last byte of its body, to its answer."""
+_READS = ("GET", "HEAD")
 
 
 class Gates(ASGIMiddleware):
-    """Lets a request in whose secret belongs to the tenant in its path, while that tenant keeps within its rate.
+    """Lets a request in whose secret belongs to the tenant in its path, while that tenant keeps within its rate and its share.
 
-    One middleware for both gates: each layer of the framework costs a request about 8 us of CPU.
+    One middleware for all gates: each layer of the framework costs a request about 8 us of CPU.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -32,43 +33,47 @@ class Gates(ASGIMiddleware):
         """Bind the request to its tenant and go on.
 
         Raises:
-            Unauthorized, Forbidden, Unavailable: as `CredentialGate.tenant_of`.
-            TooManyRequests: the tenant is over its limit.
+            Unauthorized, Forbidden, Unavailable: as `CredentialGate.access_by`.
+            TooManyRequests: the tenant is over its limit, or the source has failed too often.
         """
         state = scope["state"]
         service: Service = state["service"]
         service.require_verified()
         async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
-            tenant = await _pass_tenant_gate(service, scope)
-            await _pass_rate_gate(service, tenant)
-            if not service.in_flight.take(tenant.id):
-                await service.in_flight.wait(tenant.id)
+            access = await _pass_tenant_gate(service, scope)
+            exchange = Exchange(service, access, scope, deadline)
+            is_read = scope["method"] in _READS or scope["path"].endswith("/.search")  # type: ignore[typeddict-item]
+            await exchange.charge(COST_OF_READ if is_read else COST_OF_WRITE)
+            await _pass_in_flight_gate(service, access.tenant)
             try:
-                state["exchange"] = Exchange(service, tenant, scope, state["noted"], deadline)
+                state["exchange"] = exchange
                 await next_app(scope, receive, send)
             finally:
-                service.in_flight.leave(tenant.id)
+                service.in_flight.leave(access.tenant.id)
 
 
-async def _pass_tenant_gate(service: Service, scope: Scope) -> Tenant:
+async def _pass_tenant_gate(service: Service, scope: Scope) -> Access:
     headers = [value for name, value in scope["headers"] if name == b"authorization"]
     secret, pasted = bearer_secret(headers[0].decode("latin-1")) if len(headers) == 1 else ("", False)
-    tenant = await service.credentials.tenant_of(scope["path_params"]["tenant"], secret)
+    try:
+        access = await service.gate.access_by(scope["path_params"]["tenant"], secret, is_read=scope["method"] in _READS)  # type: ignore[typeddict-item]
+    except Unauthorized:
+        await service.failures.note(lookup_id_of(secret), source_of(scope, service.trusted_proxies))
+        raise
     if pasted:
         scope["state"]["noted"].add(Tolerance.PASTED_BEARER)
-    return tenant
+    return access
 
 
-async def _pass_rate_gate(service: Service, tenant: Tenant) -> None:
-    limit = service.default_limit
-    if tenant.rate_per_second is not None:
-        limit = Limit(tenant.rate_per_second, tenant.burst if tenant.burst is not None else limit.burst)
-    if limit.rate_per_second == 0:
+async def _pass_in_flight_gate(service: Service, tenant: Tenant) -> None:
+    if service.in_flight.take(tenant.id):
         return
-    decision = await service.limiter.admit(str(tenant.id), limit)
-    if not decision.allowed:
-        RATE_LIMITED.inc()
+    try:
+        await service.in_flight.wait(tenant.id)
+    except Unavailable as error:
+        if service.in_flight.has_share(tenant.id):
+            raise
         raise TooManyRequests(
-            f"This tenant is over its limit of {limit.rate_per_second} requests a second. Wait and send the same request again.",
-            retry_after_seconds=decision.retry_after_seconds,
-        )
+            f"This tenant has {service.in_flight.share} requests under way. Wait for their answers before you send more.",
+            retry_after_seconds=error.retry_after_seconds,
+        ) from None

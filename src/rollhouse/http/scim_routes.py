@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from rollhouse.directory import resources
 from rollhouse.directory.resources import Scope
 from rollhouse.http.answers import Answer, ScimRequest, answer
-from rollhouse.http.exchange import Exchange, exchange_of
+from rollhouse.http.exchange import COST_OF_READ, COST_OF_SEARCH, Exchange, exchange_of
 from rollhouse.scim import discovery, messages
 from rollhouse.scim.errors import Forbidden, NotFound, quoted
 from rollhouse.scim.representation import Record, etag, location, represent
@@ -68,6 +68,8 @@ class ResourceController(Controller):
     async def _list(self, request: ScimRequest, exchange: Exchange, scope: Scope) -> Answer:
         projection = exchange.projection(scope.resource_type)
         query = exchange.query(scope.resource_type)
+        if not query.is_cheap:
+            await exchange.charge(COST_OF_SEARCH - COST_OF_READ)
         page = await resources.list_resources(scope, query, with_relation=projection.shows_relation)
         shown = [represent(record, scope.resource_type, scope.base_url, projection) for record in page.records]
         return answer(request, messages.encode_list(shown, total=page.total, start_index=query.start_index))
@@ -88,6 +90,8 @@ class ResourceController(Controller):
         shown: list[bytes] = []
         total = 0
         wanted = exchange.searches()
+        if not all(query.is_cheap for _, query in wanted):
+            await exchange.charge(COST_OF_SEARCH - COST_OF_READ)
         for scope, query in wanted:
             projection = exchange.projection(scope.resource_type)
             skipped = max(query.start_index - 1 - total, 0)

@@ -1,18 +1,22 @@
 """What one process holds while it serves: database, gates and limits, and whether it may serve at all."""
 
 import asyncio
+import contextlib
 import gc
 
+from rollhouse.database.changes import Changes
 from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
+from rollhouse.http.sources import read_networks
+from rollhouse.limits.failures import FailedAuthentications
 from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
 from rollhouse.scim.errors import ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
 from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
-from rollhouse.tenancy.credentials import CredentialGate
+from rollhouse.tenancy.access import CredentialGate, note_uses
 from rollhouse.tenancy.secrets import Peppers
 
 GC_THRESHOLD = 10_000
@@ -22,6 +26,8 @@ IN_FLIGHT = 500
 IN_FLIGHT_OF_A_TENANT = 20
 IN_FLIGHT_LINE = 1000
 IN_FLIGHT_WAIT_SECONDS = 1.0
+NOTE_USES_SECONDS = 10.0
+"""How often the uses of credentials are written; of one credential at most once a minute."""
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -45,6 +51,10 @@ class Service:
             peppers = Peppers.parse(settings.peppers)
         except ValueError as error:
             raise SettingsError(f"ROLLHOUSE_PEPPERS cannot be used: {error}") from None
+        try:
+            self.trusted_proxies = read_networks(settings.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"ROLLHOUSE_TRUSTED_PROXIES cannot be used: {error}; give networks such as 10.0.0.0/8,fd00::/8") from None
         self.public_url = settings.public_url.rstrip("/")
         self._metrics = (settings.host, settings.metrics_port)
         self.body_limit_bytes = settings.body_limit_bytes
@@ -54,7 +64,10 @@ class Service:
         self.database = Database(settings.database_url, connections=settings.database_connections)
         self.in_flight = Turns(permits=IN_FLIGHT, share=IN_FLIGHT_OF_A_TENANT, line=IN_FLIGHT_LINE, wait_seconds=IN_FLIGHT_WAIT_SECONDS)
         self.deadlines = Deadlines()
-        self.credentials = CredentialGate(self.database, peppers)
+        self.peppers = peppers
+        self.gate = CredentialGate(self.database, peppers)
+        self.failures = FailedAuthentications()
+        self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
         self.limiter: Limiter = connect(settings.redis_url) if settings.redis_url else LocalLimiter()
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
@@ -67,13 +80,15 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
-        self._background = [asyncio.create_task(work()) for work in (self._verify, self.deadlines.watch)]
+        self._background = [asyncio.create_task(work()) for work in (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses)]
 
     async def stop(self) -> None:
         """End what was started; statements under way have five seconds."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        with contextlib.suppress(ScimError):
+            await note_uses(self.database, self.gate.take_uses())
         await self.database.close()
 
     def require_verified(self) -> None:
@@ -94,6 +109,12 @@ class Service:
         except (ScimError, TimeoutError) as error:
             return [f"the database does not answer: {error}"]
         return []
+
+    async def _note_uses(self) -> None:
+        while True:
+            await asyncio.sleep(NOTE_USES_SECONDS)
+            with contextlib.suppress(ScimError):  # the database is away: uses are noted when the credentials are used again
+                await note_uses(self.database, self.gate.take_uses())
 
     async def _verify(self) -> None:
         is_open = False

@@ -1,4 +1,4 @@
-"""The generic cell rate algorithm: a tenant's theoretical arrival time decides, in Redis by one script or in a bounded map here."""
+"""The generic cell rate algorithm: a theoretical arrival time decides, in Redis by one script or in a bounded map here."""
 
 import math
 import time
@@ -7,12 +7,14 @@ from typing import Protocol
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rollhouse.telemetry.logs import log
 
-LOCAL_TENANTS = 10_000
-"""Tenants that the local limiter remembers; the least recently seen is forgotten first."""
+LOCAL_KEYS = 10_000
+"""Keys that the local limiter remembers; the least recently seen is forgotten first."""
 REDIS_TIMEOUT_SECONDS = 0.025
 BREAK_SECONDS = 2.0
 """After a failure of Redis, how long requests are counted locally before it is asked again."""
@@ -24,12 +26,22 @@ class Limit(msgspec.Struct, frozen=True):
     rate_per_second: int
     burst: int
 
+    @property
+    def policy(self) -> str:
+        """The value of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10): the burst, and the seconds in which it is there again."""
+        return f'"tenant";q={self.burst};w={max(1, math.ceil(self.burst / self.rate_per_second))}'
+
 
 class Decision(msgspec.Struct, frozen=True):
-    """Whether a request may pass; if not, after how many whole seconds to try again."""
+    """Whether a request may pass; if not, after how many whole seconds to try again.
+
+    `remaining` is what may be spent at once, `reset_seconds` until the whole burst is there again; None without a limit.
+    """
 
     allowed: bool
     retry_after_seconds: int = 0
+    remaining: int | None = None
+    reset_seconds: int = 0
 
 
 _PASS = Decision(allowed=True)
@@ -38,57 +50,70 @@ _ROUNDING_SECONDS = 1e-6
 
 
 class Limiter(Protocol):
-    """Decides for one request of a tenant."""
+    """Decides for one request."""
 
     is_degraded: bool
     """Whether the count is not the one that all processes share, because Redis failed a moment ago."""
 
-    async def admit(self, tenant: str, limit: Limit) -> Decision:
+    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
+
+    async def forget(self, key: str) -> None:
+        """Count the key anew, where it can be reached."""
 
 
 class LocalLimiter:
-    """Counts in this process. Bounded to 10,000 tenants."""
+    """Counts in this process. Bounded to 10,000 keys."""
 
     is_degraded = False
 
     def __init__(self) -> None:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
 
-    async def admit(self, tenant: str, limit: Limit) -> Decision:
+    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision by this process's count."""
-        return self.decide(tenant, limit, time.monotonic())
+        return self.decide(key, limit, time.monotonic(), cost)
 
-    def decide(self, tenant: str, limit: Limit, now: float) -> Decision:
+    async def forget(self, key: str) -> None:
+        """Count the key anew."""
+        self._arrivals.pop(key, None)
+
+    def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
         """The decision at `now` (monotonic seconds); refused requests cost nothing."""
         if limit.rate_per_second == 0:
             return _PASS
         interval = 1 / limit.rate_per_second
-        arrival = max(self._arrivals.get(tenant, now), now)
-        allowed_at = arrival - interval * (max(limit.burst, 1) - 1)
-        if allowed_at - now > _ROUNDING_SECONDS:
-            return Decision(allowed=False, retry_after_seconds=max(1, math.ceil(allowed_at - now)))
-        self._arrivals[tenant] = arrival + interval
-        self._arrivals.move_to_end(tenant)
-        if len(self._arrivals) > LOCAL_TENANTS:
+        burst = max(limit.burst, cost)
+        present = max(self._arrivals.get(key, now), now)
+        arrival = present + interval * cost
+        over = arrival - interval * burst - now
+        if over > _ROUNDING_SECONDS:
+            left = max(0, math.floor(burst - (present - now) / interval))
+            return Decision(allowed=False, retry_after_seconds=max(1, math.ceil(over)), remaining=left, reset_seconds=math.ceil(present - now))
+        self._arrivals[key] = arrival
+        self._arrivals.move_to_end(key)
+        if len(self._arrivals) > LOCAL_KEYS:
             self._arrivals.popitem(last=False)
-        return _PASS
+        left = max(0, math.floor(burst - (arrival - now) / interval + _ROUNDING_SECONDS))
+        return Decision(allowed=True, remaining=left, reset_seconds=math.ceil(arrival - now))
 
 
 _SCRIPT = """
 local now = redis.call('TIME')
 local at = now[1] * 1000000 + now[2]
 local interval = 1000000 / tonumber(ARGV[1])
-local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
-local allowed_at = arrival - interval * (math.max(tonumber(ARGV[2]), 1) - 1)
-if allowed_at - at > 1 then
-  return math.ceil((allowed_at - at) / 1000000)
+local cost = tonumber(ARGV[3])
+local burst = math.max(tonumber(ARGV[2]), cost)
+local present = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
+local arrival = present + interval * cost
+local over = arrival - interval * burst - at
+if over > 1 then
+  return {math.max(1, math.ceil(over / 1000000)), math.max(0, math.floor(burst - (present - at) / interval)), math.ceil((present - at) / 1000000)}
 end
-arrival = arrival + interval
 redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - at) / 1000) + 1000)
-return 0
+return {0, math.max(0, math.floor(burst - (arrival - at) / interval + 0.000001)), math.ceil((arrival - at) / 1000000)}
 """
-"""One round trip by Redis's own clock: 0 to pass, else the seconds to wait."""
+"""One round trip by Redis's own clock: seconds to wait (0 to pass), what is left, and seconds until all of it is there again."""
 
 
 class RedisLimiter:
@@ -101,30 +126,46 @@ class RedisLimiter:
         self._broken_until = 0.0
         self.is_degraded = False
 
-    async def admit(self, tenant: str, limit: Limit) -> Decision:
+    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision by the count of all processes, or by this one's while Redis is away."""
-        local = self._local.decide(tenant, limit, time.monotonic())
+        local = self._local.decide(key, limit, time.monotonic(), cost)
         if limit.rate_per_second == 0 or time.monotonic() < self._broken_until:
             return local
         try:
-            wait = int(await self._script(keys=[f"rollhouse:rate:{tenant}"], args=[limit.rate_per_second, limit.burst]))
+            answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
         except (RedisError, OSError, TimeoutError) as error:
             self._broken_until = time.monotonic() + BREAK_SECONDS
             if not self.is_degraded:
                 log(
                     "limiter.degraded",
                     error=type(error).__name__,
-                    cure="check that ROLLHOUSE_REDIS_URL can be reached; limits are counted per process meanwhile",
+                    cure="check that ROLLHOUSE_REDIS_URL can be reached and takes writes; limits are counted per process meanwhile",
                 )
             self.is_degraded = True
             return local
         if self.is_degraded:
             log("limiter.recovered")
             self.is_degraded = False
-        return _PASS if wait == 0 else Decision(allowed=False, retry_after_seconds=wait)
+        wait, remaining, reset = (int(part) for part in answer)
+        return Decision(allowed=wait == 0, retry_after_seconds=wait, remaining=remaining, reset_seconds=reset)
+
+    async def forget(self, key: str) -> None:
+        """Count the key anew.
+
+        Raises:
+            RedisError: Redis cannot be reached.
+        """
+        await self._local.forget(key)
+        await self._redis.delete(_name(key))
+
+
+def _name(key: str) -> str:
+    return f"rollhouse:rate:{key}"
 
 
 def connect(url: str) -> RedisLimiter:
     """The limiter that counts in the Redis of `url`; no connection is made before the first request."""
-    redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS)
+    redis = Redis.from_url(
+        url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0), health_check_interval=0
+    )
     return RedisLimiter(redis)

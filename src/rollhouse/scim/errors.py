@@ -128,6 +128,12 @@ class RequestTimeout(ScimError):
     status = 408
 
 
+class Conflict(ScimError):
+    """The request does not fit the present state."""
+
+    status = 409
+
+
 class Uniqueness(ScimError):
     """A value that must be unique in the tenant is taken (RFC 7644 table 9)."""
 

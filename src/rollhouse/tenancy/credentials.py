@@ -1,34 +1,35 @@
-"""Credentials in the database: minting, listing, revoking, and the bounded cache by which the gate verifies one."""
+"""A tenant's SCIM secrets: minting, listing and revoking them, each with its row in the audit."""
 
-import hmac
-import time
-from collections import OrderedDict
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
 from rollhouse.database.identifiers import new_id
-from rollhouse.database.pool import Database
-from rollhouse.scim.errors import Forbidden, NotFound, Unauthorized, quoted
-from rollhouse.tenancy.secrets import Minted, Peppers, is_well_typed, lookup_id_of, mint_secret
+from rollhouse.database.pool import Database, Transaction
+from rollhouse.journal import audit
+from rollhouse.journal.audit import Cause
+from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, quoted
+from rollhouse.tenancy.secrets import PREFIX, Minted, Peppers, mint_secret
 from rollhouse.tenancy.tenants import Tenant
 
-CACHE_ENTRIES = 10_000
-CACHE_SECONDS = 5.0
-UNKNOWN_SECONDS = 1.0
-"""How long "no such secret" is believed."""
+USUAL_SECRETS = 2
+"""Live secrets of a tenant: the one in use, and the next one while they are exchanged."""
+MOST_SECRETS = 5
+LABEL_LIMIT = 200
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """A SCIM secret as it is listed: everything but the secret."""
+    """A credential as it is listed: everything but the secret."""
 
     id: UUID
     prefix: str
     label: str | None
     created: datetime
+    created_by: str | None
     expires: datetime | None
     revoked: datetime | None
+    last_used: datetime | None
 
     @property
     def state(self) -> str:
@@ -38,110 +39,103 @@ class Credential(msgspec.Struct, frozen=True):
         return "expired" if self.expires is not None and self.expires <= datetime.now(UTC) else "active"
 
 
-async def create_secret(database: Database, peppers: Peppers, tenant: Tenant, *, label: str | None, expires: datetime | None) -> tuple[UUID, Minted]:
-    """A new secret of the tenant and the id of its credential; the secret is nowhere stored, so it can never be shown again."""
+class NewSecret(msgspec.Struct, frozen=True):
+    """A secret that was just made; `warning` says what the administrator should do about the older ones, if anything."""
+
+    id: UUID
+    minted: Minted
+    warning: str | None = None
+
+
+_COLUMNS = f"id, '{PREFIX}' || lookup_id AS prefix, label, created, created_by, expires, revoked, last_used"
+_LIST = f"SELECT {_COLUMNS} FROM rollhouse.credentials WHERE kind = 'secret' ORDER BY id"
+_INSERT = (
+    "INSERT INTO rollhouse.credentials (tenant_id, id, kind, client_id, lookup_id, mac, pepper_version, label, created_by, expires)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+)
+_REVOKE = (
+    "UPDATE rollhouse.credentials SET revoked = coalesce(revoked, date_trunc('milliseconds', clock_timestamp()))"
+    f" WHERE kind = 'secret' AND (id::text = $1 OR lookup_id = $2) RETURNING {_COLUMNS}"
+)
+
+
+async def create_secret(
+    database: Database, peppers: Peppers, tenant: Tenant, *, cause: Cause, label: str | None = None, expires: datetime | None = None
+) -> NewSecret:
+    """A new SCIM secret of the tenant; the secret is nowhere stored, so it can never be shown again.
+
+    Two live ones are usual, so that one can be exchanged without a gap; the third comes with a warning.
+
+    Raises:
+        Conflict: five are live; the detail names those to revoke.
+        InvalidValue: the label is longer than 200 characters.
+    """
+    if label is not None and len(label) > LABEL_LIMIT:
+        raise InvalidValue(f"A label has at most {LABEL_LIMIT} characters.")
     minted = mint_secret()
     credential_id = new_id()
     async with database.transaction(tenant.id) as tx:
-        await tx.fetch(
-            "INSERT INTO rollhouse.credentials (tenant_id, id, lookup_id, mac, pepper_version, label, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            tenant.id,
-            credential_id,
-            minted.lookup_id,
-            peppers.mac(peppers.current, minted.secret),
-            peppers.current,
-            label,
-            expires,
-        )
-    return credential_id, minted
+        await lock_credentials(tx)
+        live = [one for one in await _listed(tx) if one.state == "active"]
+        if len(live) >= MOST_SECRETS:
+            raise Conflict(f"The tenant has {len(live)} live secrets. Revoke one that is no longer used first: {_names(live)}.")
+        await insert_credential(tx, peppers, credential_id, minted, kind="secret", label=label, expires=expires, cause=cause)
+        await audit.append(tx, cause, "secret.created", "Credential", credential_id)
+    warning = f"The tenant has {len(live) + 1} live secrets now. Revoke those that are no longer used: {_names(live)}." if len(live) >= USUAL_SECRETS else None
+    return NewSecret(credential_id, minted, warning)
 
 
 async def list_secrets(database: Database, tenant: Tenant) -> list[Credential]:
-    """The tenant's secrets, oldest first."""
+    """The tenant's SCIM secrets, oldest first."""
     async with database.transaction(tenant.id) as tx:
-        rows = await tx.fetch("SELECT id, 'scimsk_' || lookup_id AS prefix, label, created, expires, revoked FROM rollhouse.credentials ORDER BY id")
-    return [Credential(**dict(row.items())) for row in rows]
+        return await _listed(tx)
 
 
-async def revoke_secret(database: Database, tenant: Tenant, name: str) -> Credential:
-    """The secret of that id or prefix, revoked: refused everywhere within five seconds.
+async def revoke_secret(database: Database, tenant: Tenant, name: str, *, cause: Cause) -> Credential:
+    """The secret of that id or prefix, revoked: refused within a second everywhere, within five where a process hears of nothing.
 
     Raises:
         NotFound: the tenant has no such secret.
     """
     async with database.transaction(tenant.id) as tx:
-        rows = await tx.fetch(
-            "UPDATE rollhouse.credentials SET revoked = coalesce(revoked, clock_timestamp()) WHERE id::text = $1 OR 'scimsk_' || lookup_id = $1"
-            " RETURNING id, 'scimsk_' || lookup_id AS prefix, label, created, expires, revoked",
-            name,
-        )
-    if not rows:
-        raise NotFound(f"The tenant {tenant.slug} has no secret {quoted(name)}; see: rollhouse secret list {tenant.slug}")
-    return Credential(**dict(rows[0].items()))
+        rows = await tx.fetch(_REVOKE, name, name.removeprefix(PREFIX))
+        if not rows:
+            raise NotFound(f"The tenant {tenant.slug} has no secret {quoted(name)}; see: rollhouse secret list {tenant.slug}")
+        await audit.append(tx, cause, "secret.revoked", "Credential", rows[0]["id"])
+    return Credential(*rows[0])
 
 
-class _Known(msgspec.Struct, frozen=True):
-    """What the database says of one lookup id, and until when it is believed (monotonic seconds); `tenant` is None if unknown."""
-
-    until: float
-    tenant: Tenant | None = None
-    mac: bytes = bytes(32)
-    pepper_version: int = 0
-    expires: datetime | None = None
-    revoked: datetime | None = None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the credential is neither revoked nor expired."""
-        return self.revoked is None and (self.expires is None or self.expires > datetime.now(UTC))
+async def lock_credentials(tx: Transaction) -> None:
+    """Let one transaction at a time count and add credentials of the tenant."""
+    await tx.fetch("SELECT pg_advisory_xact_lock(hashtextextended('credentials:' || $1::text, 0))", str(tx.tenant_id))
 
 
-_NOBODY = _Known(0.0)
+async def insert_credential(
+    tx: Transaction,
+    peppers: Peppers,
+    credential_id: UUID,
+    minted: Minted,
+    *,
+    kind: str,
+    cause: Cause,
+    client_id: UUID | None = None,
+    label: str | None = None,
+    expires: datetime | None = None,
+) -> None:
+    """Store the MAC of a secret, a client secret or an access token of the transaction's tenant; no audit row."""
+    lookup_id = minted.lookup_id
+    mac = peppers.mac(peppers.current, minted.secret)
+    await tx.fetch(_INSERT, tx.tenant_id, credential_id, kind, client_id, lookup_id, mac, peppers.current, label, cause.actor, expires)
 
 
-class CredentialGate:
-    """Says which tenant a secret belongs to. Keeps at most 10,000 look-ups, each for at most five seconds."""
+async def _listed(tx: Transaction) -> list[Credential]:
+    return [Credential(*row) for row in await tx.fetch(_LIST)]
 
-    def __init__(self, database: Database, peppers: Peppers) -> None:
-        self._database = database
-        self._peppers = peppers
-        self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    async def tenant_of(self, slug: str, secret: str) -> Tenant:
-        """The tenant of the path, if the secret is one of its own.
+def _names(live: list[Credential]) -> str:
+    used = sorted(live, key=lambda one: one.last_used or one.created)
+    return ", ".join(f"{one.prefix} ({one.label or 'no label'}, {_last_use(one)})" for one in used)
 
-        Raises:
-            Unauthorized: it is not; the same error whatever the reason (threats T01, T25, T26).
-            Forbidden: the tenant is suspended.
-            Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
-        """
-        lookup_id = lookup_id_of(secret)
-        known = await self._look_up(lookup_id, secret) if lookup_id else _NOBODY
-        expected = self._peppers.mac(known.pepper_version, secret)
-        is_right = hmac.compare_digest(expected, known.mac)
-        tenant = known.tenant
-        if not is_right or tenant is None or tenant.slug != slug or not known.is_live:
-            raise Unauthorized("The request carries no valid SCIM secret for this URL. Copy the Tenant URL and a current secret from the portal again.")
-        if tenant.status != "active":
-            raise Forbidden("This tenant is suspended; provisioning is refused until its operator resumes it.")
-        return tenant
 
-    async def _look_up(self, lookup_id: str, secret: str) -> _Known:
-        known = self._known.get(lookup_id)
-        now = time.monotonic()
-        if known is not None and known.until > now:
-            return known
-        if not is_well_typed(secret):
-            return _NOBODY
-        rows = await self._database.query("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
-        if rows:
-            row = rows[0]
-            tenant = Tenant(row["tenant_id"], row["slug"], row["name"], row["status"], row["rate_per_second"], row["burst"])
-            known = _Known(now + CACHE_SECONDS, tenant, row["mac"], row["pepper_version"], row["expires"], row["revoked"])
-        else:
-            known = _Known(now + UNKNOWN_SECONDS)
-        self._known[lookup_id] = known
-        self._known.move_to_end(lookup_id)
-        if len(self._known) > CACHE_ENTRIES:
-            self._known.popitem(last=False)
-        return known
+def _last_use(one: Credential) -> str:
+    return f"last used {one.last_used:%Y-%m-%d}" if one.last_used else "never used"

@@ -12,13 +12,16 @@ import msgspec
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX = "scimsk_"
+CLIENT_SECRET_PREFIX = "scimcs_"  # noqa: S105 - a prefix is no secret
+ACCESS_TOKEN_PREFIX = "scimat_"  # noqa: S105
+OPERATOR_KEY_PREFIX = "scimok_"
 LOOKUP_LENGTH = 12
 SECRET_LENGTH = 43
 CHECKSUM_LENGTH = 6
 HEADER_LIMIT = 512
 """Characters of an Authorization header that are looked at; a secret is 69 long."""
 
-_SHAPE = re.compile(f"{PREFIX}([0-9A-Za-z]{{{LOOKUP_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
+_SHAPE = re.compile(f"scim(?:sk|cs|at|ok)_([0-9A-Za-z]{{{LOOKUP_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
 
 
 class Peppers(msgspec.Struct, frozen=True):
@@ -67,13 +70,13 @@ class Minted(msgspec.Struct, frozen=True):
     @property
     def prefix(self) -> str:
         """The part that may be shown and logged: it names the secret without helping to guess it."""
-        return PREFIX + self.lookup_id
+        return self.secret[: len(PREFIX) + LOOKUP_LENGTH]
 
 
-def mint_secret() -> Minted:
-    """A new secret: `scimsk_`, 12 characters to look it up by, `_`, 43 random characters (256 bits), 6 of checksum."""
+def mint_secret(prefix: str = PREFIX) -> Minted:
+    """A new secret: its kind's prefix, 12 characters to look it up by, `_`, 43 random characters (256 bits), 6 of checksum."""
     lookup_id = "".join(secrets.choice(_BASE62) for _ in range(LOOKUP_LENGTH))
-    body = f"{PREFIX}{lookup_id}_" + "".join(secrets.choice(_BASE62) for _ in range(SECRET_LENGTH))
+    body = f"{prefix}{lookup_id}_" + "".join(secrets.choice(_BASE62) for _ in range(SECRET_LENGTH))
     return Minted(body + _checksum(body), lookup_id)
 
 

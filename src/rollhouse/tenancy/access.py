@@ -1,0 +1,178 @@
+"""The tenant gate's knowledge: which tenant and credential a bearer secret stands for, believed for at most five seconds."""
+
+import hmac
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from rollhouse.database.pool import Database
+from rollhouse.scim.errors import Forbidden, Unauthorized
+from rollhouse.tenancy.secrets import Peppers, is_well_typed, lookup_id_of
+from rollhouse.tenancy.tenants import Tenant
+
+CACHE_ENTRIES = 10_000
+CACHE_SECONDS = 5.0
+UNKNOWN_SECONDS = 1.0
+"""How long "no such secret" is believed."""
+USES_LIMIT = 10_000
+"""Uses of credentials that wait to be noted; more are not noted."""
+BEARER_KINDS = ("secret", "access_token")
+_WRONG = "The request carries no valid SCIM secret for this URL. Copy the Tenant URL and a current secret from the portal again."
+_SUSPENDED = "This tenant is suspended; provisioning is refused until its operator resumes it."
+_DELETING = "This tenant is being deleted; nothing can be provisioned to it any more."
+
+
+class Access(msgspec.Struct, frozen=True):
+    """A verified request's tenant and the credential it came with."""
+
+    tenant: Tenant
+    credential_id: UUID
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What the database says of one lookup id, and until when it is believed (monotonic seconds); `access` is None if unknown."""
+
+    until: float
+    access: Access | None = None
+    kind: str = ""
+    mac: bytes = bytes(32)
+    pepper_version: int = 0
+    expires: datetime | None = None
+    revoked: datetime | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it opens a SCIM URL, and is neither revoked nor expired."""
+        return self.kind in BEARER_KINDS and self.revoked is None and (self.expires is None or self.expires > datetime.now(UTC))
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A credential that was used; `mac` and `pepper_version` are set when it was verified by an old pepper."""
+
+    tenant_id: UUID
+    mac: bytes | None
+    pepper_version: int | None
+
+
+_NOBODY = _Known(0.0)
+
+
+class CredentialGate:
+    """Says which tenant a secret belongs to. Keeps at most 10,000 look-ups, each for at most five seconds, and forgets what it hears has changed."""
+
+    def __init__(self, database: Database, peppers: Peppers) -> None:
+        self._database = database
+        self._peppers = peppers
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._uses: dict[UUID, Use] = {}
+        self._changes = 0
+
+    async def access_by(self, slug: str, secret: str, *, is_read: bool) -> Access:
+        """The tenant of the path, if the secret is a live one of its own.
+
+        Raises:
+            Unauthorized: it is not; the same error whatever the reason (threats T01, T25, T26).
+            Forbidden: the tenant is suspended or being deleted.
+            Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
+        """
+        lookup_id = lookup_id_of(secret)
+        known = await self._look_up(lookup_id, secret) if lookup_id else _NOBODY
+        expected = self._peppers.mac(known.pepper_version, secret)
+        is_right = hmac.compare_digest(expected, known.mac)
+        access = known.access
+        if not is_right or access is None or access.tenant.slug != slug or not known.is_live:
+            raise Unauthorized(_WRONG)
+        if access.tenant.status != "active":
+            _check_status(access.tenant, is_read=is_read)
+        if access.credential_id not in self._uses and len(self._uses) < USES_LIMIT:
+            self._note(access, known, secret)
+        return access
+
+    def take_uses(self) -> dict[UUID, Use]:
+        """The credentials used since the last call, to be noted in the database."""
+        uses, self._uses = self._uses, {}
+        return uses
+
+    def forget(self, change: str) -> None:
+        """Believe nothing any more that a change (see `database.changes`) may have made untrue."""
+        self._changes += 1
+        kind, _, name = change.partition(":")
+        if kind == "credential":
+            self._known.pop(name, None)
+        elif kind == "tenant":
+            for lookup_id in [one for one, known in self._known.items() if known.access is not None and str(known.access.tenant.id) == name]:
+                del self._known[lookup_id]
+
+    def forget_all(self) -> None:
+        """Believe nothing any more."""
+        self._changes += 1
+        self._known.clear()
+
+    def _note(self, access: Access, known: _Known, secret: str) -> None:
+        current = self._peppers.current
+        is_old = known.pepper_version != current
+        self._uses[access.credential_id] = Use(access.tenant.id, self._peppers.mac(current, secret) if is_old else None, current if is_old else None)
+
+    async def _look_up(self, lookup_id: str, secret: str) -> _Known:
+        known = self._known.get(lookup_id)
+        now = time.monotonic()
+        if known is not None and known.until > now:
+            return known
+        if not is_well_typed(secret):
+            return _NOBODY
+        changes = self._changes
+        known = await resolve(self._database, lookup_id)
+        if changes != self._changes:  # heard of a change meanwhile, which this answer may not show yet
+            return known
+        self._known[lookup_id] = known
+        self._known.move_to_end(lookup_id)
+        if len(self._known) > CACHE_ENTRIES:
+            self._known.popitem(last=False)
+        return known
+
+
+async def resolve(database: Database, lookup_id: str) -> _Known:
+    """What the database says of a lookup id."""
+    asked = time.monotonic()
+    rows = await database.query("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
+    if not rows:
+        return _Known(asked + UNKNOWN_SECONDS)
+    row = rows[0]
+    tenant = Tenant(
+        id=row["tenant_id"],
+        slug=row["slug"],
+        name=row["name"],
+        status=row["status"],
+        rate_per_second=row["rate_per_second"],
+        burst=row["burst"],
+        reads_while_suspended=row["reads_while_suspended"],
+    )
+    access = Access(tenant, row["credential_id"])
+    return _Known(asked + CACHE_SECONDS, access, row["kind"], row["mac"], row["pepper_version"], row["expires"], row["revoked"])
+
+
+def _check_status(tenant: Tenant, *, is_read: bool) -> None:
+    if tenant.status == "deleting":
+        raise Forbidden(_DELETING)
+    if not (is_read and tenant.reads_while_suspended):
+        raise Forbidden(_SUSPENDED)
+
+
+async def note_uses(database: Database, uses: dict[UUID, Use]) -> None:
+    """Write when credentials were last used, and their MACs by the current pepper where an old one verified them.
+
+    Raises:
+        Unavailable: Postgres cannot be reached.
+    """
+    if uses:
+        rows = list(uses.items())
+        await database.query(
+            "SELECT rollhouse.note_uses($1, $2, $3, $4)",
+            [credential_id for credential_id, _ in rows],
+            [use.tenant_id for _, use in rows],
+            [use.mac for _, use in rows],
+            [use.pepper_version for _, use in rows],
+        )
