@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: run test check setup bench lock clean
 
 run: setup
-	exec $(BIN)/rollhouse dev $(ARGS)
+	exec $(BIN)/rollhouse dev $(if $(REDIS),--redis) $(ARGS)
 
 setup: $(STAMP)
 

@@ -145,22 +145,22 @@ GATES = (
     CREATE FUNCTION rollhouse.resolve_credential(p_lookup_id text)
     RETURNS TABLE (
         tenant_id uuid, credential_id uuid, kind text, client_id uuid, slug text, name text, status text, reads_while_suspended boolean,
-        rate_per_second integer, burst integer, mac bytea, pepper_version integer, expires timestamptz, revoked timestamptz
+        rate_per_second integer, burst integer, mac bytea, pepper_version integer, seconds_left double precision, revoked timestamptz
     )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         SELECT c.tenant_id, c.id, c.kind, c.client_id, t.slug, t.name, t.status, t.reads_while_suspended,
-               t.rate_per_second, t.burst, c.mac, c.pepper_version, c.expires, c.revoked
+               t.rate_per_second, t.burst, c.mac, c.pepper_version, extract(epoch FROM c.expires - clock_timestamp()), c.revoked
         FROM rollhouse.credentials c JOIN rollhouse.tenants t ON t.id = c.tenant_id
         WHERE c.lookup_id = p_lookup_id;
     END
     """,
     """
     CREATE FUNCTION rollhouse.resolve_operator_key(p_lookup_id text)
-    RETURNS TABLE (id uuid, scopes text[], mac bytea, pepper_version integer, expires timestamptz, revoked timestamptz)
+    RETURNS TABLE (id uuid, scopes text[], mac bytea, pepper_version integer, is_expired boolean, revoked timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        SELECT k.id, k.scopes, k.mac, k.pepper_version, k.expires, k.revoked FROM rollhouse.operator_keys k WHERE k.lookup_id = p_lookup_id;
+        SELECT k.id, k.scopes, k.mac, k.pepper_version, coalesce(k.expires <= clock_timestamp(), false), k.revoked FROM rollhouse.operator_keys k WHERE k.lookup_id = p_lookup_id;
     END
     """,
     # Which credentials were used, of many tenants at once; a mac is given where the secret was verified by an old pepper.

@@ -32,10 +32,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Networks of the proxies in front of the service, such as 10.0.0.0/8: what they say in X-Forwarded-For is believed. Default: nobody."""
     host: str = "127.0.0.1"
     """Address to listen on."""
+    audit_key: str | None = None
+    """Key that signs the seals of the audit, as base64url of 32 bytes; made by `rollhouse audit key`, used by `rollhouse worker`."""
     port: int = 8080
     """Port of SCIM and the health probes."""
     metrics_port: int = 9090
     """Port of /metrics."""
+    worker_metrics_port: int = 9091
+    """Port of /metrics of `rollhouse worker`."""
     data_dir: str = ".rollhouse"
     """Folder in which `rollhouse dev` keeps its server, its keys and its demo secret."""
     body_limit_bytes: int = 4 * 1024 * 1024
@@ -50,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Sustained requests a second of one tenant that has no limit of its own; 0 means no limit."""
     burst: int = 200
     """Requests that a tenant may make at once after a pause."""
+    federation_hosts: str = "login.microsoftonline.com,login.windows.net,sts.windows.net,login.microsoftonline.us,login.partner.microsoftonline.cn"
+    """Hosts from which keys of federated clients may be fetched: names (https, port 443, public addresses) and origins (http://127.0.0.1:8400) with commas."""
 
 
 _NAMES = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}

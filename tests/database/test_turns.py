@@ -149,3 +149,33 @@ async def test_random_visitors_never_exceed_the_bounds() -> None:
     await asyncio.sleep(0.05)
     assert turns.waiting == 0
     assert all(turns.take(key) for key in (A, B, C)), "every place came back"
+
+
+async def test_a_full_line_whose_longest_part_gives_up_this_very_moment_takes_the_newcomer() -> None:
+    """A cancelled request stands in line until its task has run: it must not be refused as well."""
+    turns = new(permits=1, share=1, line=2)
+    assert turns.take(A)
+    quitters = [await waiting(turns, A) for _ in range(2)]
+    newcomer = asyncio.create_task(turns.wait(B))
+
+    for task in quitters:
+        task.cancel()
+    await asyncio.gather(*quitters, return_exceptions=True)
+    turns.leave(A)
+    await asyncio.wait_for(newcomer, 1)
+
+    assert all(task.cancelled() for task in quitters)
+    assert turns.waiting == 0
+
+
+async def test_a_refusal_at_a_full_line_needs_no_timer() -> None:
+    turns = new(permits=1, share=1, line=1)
+    assert turns.take(A)
+    first = await waiting(turns, A)
+
+    refused = turns.wait(A)
+    with pytest.raises(Unavailable):
+        refused.send(None)
+
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)

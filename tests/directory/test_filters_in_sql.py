@@ -142,6 +142,7 @@ async def test_sql_finds_what_the_matcher_finds(populated: Any, text: str) -> No
     assert (counted.total, counted.records) == (len(expected), [])
 
 
+@pytest.mark.threat("T42")
 @pytest.mark.parametrize("name", ["userName", "title", "emails.value", "active", "name.familyName", "meta.created", "id"])
 @pytest.mark.parametrize("descending", [False, True])
 async def test_pages_in_any_order_hold_everybody_once(populated: Any, name: str, *, descending: bool) -> None:

@@ -1,5 +1,6 @@
 """Every route of the application, asked by a tenant for what is another's. The list comes from the router: a new route fails until it stands here."""
 
+import re
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 from rollhouse.http.app import assemble
 from rollhouse.http.service import Service
 from rollhouse.settings import Settings
-from rollhouse.tenancy.secrets import new_pepper
+from rollhouse.tenancy.secrets import OPERATOR_KEY_PREFIX, mint_secret, new_pepper
 from tests.servers.service import ScimClient
 
 RANDOM_ID = "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"
@@ -33,8 +34,46 @@ PROTECTED = {
     ("PATCH", ONE),
     ("DELETE", ONE),
 }
-PUBLIC = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/startupz")}
-"""Routes that carry nothing of any tenant."""
+PUBLIC = {
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/startupz"),
+    ("GET", "/.well-known/oauth-authorization-server/t/{tenant:str}"),
+    ("GET", "/t/{tenant:str}/.well-known/oauth-authorization-server"),
+    ("POST", "/t/{tenant:str}/oauth2/token"),
+    ("POST", "/t/{tenant:str}/oauth2/revoke"),
+    ("GET", "/api/v1/openapi.json"),
+    ("GET", "/api/v1/docs"),
+    ("GET", "/api/v1/docs.css"),
+}
+"""Routes that carry nothing of any tenant, or that authenticate a client themselves (tests/oauth)."""
+
+TENANT = "/api/v1/tenants/{slug:str}"
+ADMIN = {
+    ("GET", "/api/v1/tenants"),
+    ("POST", "/api/v1/tenants"),
+    ("GET", TENANT),
+    ("PATCH", TENANT),
+    ("DELETE", TENANT),
+    ("POST", f"{TENANT}/suspend"),
+    ("POST", f"{TENANT}/resume"),
+    ("POST", f"{TENANT}/restore"),
+    ("GET", f"{TENANT}/credentials"),
+    ("POST", f"{TENANT}/credentials"),
+    ("DELETE", f"{TENANT}/credentials/{{credential:str}}"),
+    ("GET", f"{TENANT}/users"),
+    ("GET", f"{TENANT}/users/{{user:str}}"),
+    ("GET", f"{TENANT}/users/{{user:str}}/groups"),
+    ("GET", f"{TENANT}/groups"),
+    ("GET", f"{TENANT}/groups/{{group:str}}"),
+    ("GET", f"{TENANT}/groups/{{group:str}}/members"),
+    ("GET", f"{TENANT}/usage"),
+    ("GET", f"{TENANT}/audit"),
+    ("GET", "/api/v1/keys"),
+    ("POST", "/api/v1/keys"),
+    ("DELETE", "/api/v1/keys/{key:str}"),
+}
+"""Routes for operators, who may see every tenant; a tenant's secret opens none of them."""
 
 
 def routes() -> set[tuple[str, str]]:
@@ -44,7 +83,7 @@ def routes() -> set[tuple[str, str]]:
 
 
 def test_every_route_is_listed() -> None:
-    assert routes() == PROTECTED | PUBLIC
+    assert routes() == PROTECTED | PUBLIC | ADMIN
 
 
 def masked(response: httpx.Response, resource_id: str) -> tuple[int, str, list[tuple[str, str]]]:
@@ -141,13 +180,36 @@ async def test_no_secret_and_wrong_secrets_are_refused_alike_on_every_route(acme
             filled = filled.replace("{name:str}", "User").replace("{urn:str}", "urn:x")
             headers = {"authorization": f"Bearer {secret}"} if secret else {"authorization": ""}
             response = await acme.http.request(method, host + filled, headers=headers, content=b"{}" if method in ("POST", "PUT", "PATCH") else None)
-            answers.add((response.status_code, response.content, tuple(sorted((name, value) for name, value in response.headers.items() if name not in ("date", "x-request-id")))))
+            answers.add(
+                (
+                    response.status_code,
+                    response.content,
+                    tuple(sorted((name, value) for name, value in response.headers.items() if name not in ("date", "x-request-id"))),
+                )
+            )
     assert len({(status, body) for status, body, _ in answers}) == 1
     assert len(answers) == 1, "\n".join(str(headers) for _, _, headers in answers)
     status, _, headers = next(iter(answers))
     assert status == 401
     assert ("content-type", "application/scim+json") in headers
     assert any(name == "www-authenticate" and value.startswith("Bearer") for name, value in headers)
+
+
+@pytest.mark.threat("T02")
+async def test_no_key_a_wrong_key_and_a_scim_secret_are_refused_alike_on_every_route_for_operators(acme: ScimClient) -> None:
+    """Also where the tenant is the secret's own, and where there is none: the same words, naming the same cure."""
+    host, _, rest = acme.base_url.partition("/t/")
+    wrong = mint_secret(OPERATOR_KEY_PREFIX).secret
+    details = set()
+    for method, path in sorted(ADMIN):
+        for slug, key in [(rest.split("/")[0], acme.secret), (rest.split("/")[0], wrong), ("never-was", wrong[:-1]), ("never-was", None)]:
+            filled = re.sub(r"\{\w+:str\}", RANDOM_ID, path.replace("{slug:str}", slug))
+            headers = {"authorization": f"Bearer {key}" if key else ""}
+            response = await acme.http.request(method, host + filled, headers=headers, content=b"{}" if method in ("POST", "PATCH") else None)
+            assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json"), f"{method} {path}"
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            details.add(response.json()["detail"])
+    assert len(details) == 1
 
 
 @pytest.mark.threat("T02")

@@ -47,3 +47,21 @@ def test_what_is_remembered_is_bounded() -> None:
         limiter.decide(str(number), Limit(1, 1), float(number))
 
     assert len(limiter._arrivals) == LOCAL_KEYS
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from([1, 2])), min_size=25, max_size=25), st.integers(2, 40))
+def test_a_tenant_at_twenty_five_requests_a_second_is_never_refused_whatever_they_cost(second: list[tuple[float, int]], seconds: int) -> None:
+    """The rate that identity providers are promised: 25 requests anywhere in each second, reads, writes and dear filters in any mix."""
+    limiter, limit = LocalLimiter(), Limit(rate_per_second=50, burst=200)
+
+    assert all(limiter.decide("a", limit, number + at, cost).allowed for number in range(seconds) for at, cost in sorted(second))
+
+
+def test_what_is_owed_at_a_low_rate_is_not_owed_at_a_higher_one() -> None:
+    limiter = LocalLimiter()
+    for _ in range(31):
+        limiter.decide("a", Limit(rate_per_second=1, burst=30), 0.0)
+    raised = Limit(rate_per_second=50, burst=200)
+
+    assert limiter.decide("a", raised, 0.0).retry_after_seconds == 1
+    assert limiter.decide("a", raised, 1.0).allowed

@@ -1,73 +1,16 @@
-"""The rate limit counted in a real Redis, and what happens when that Redis goes away."""
+"""The rate limit counted in a real Redis: shared, one round trip, by Redis's own clock."""
 
-import shutil
-import signal
-import subprocess
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from redis.asyncio import Redis
 
-from rollhouse.database.pool import Database
-from rollhouse.journal.audit import UNATTENDED
-from rollhouse.limits.gcra import Limit, RedisLimiter, connect
-from rollhouse.tenancy import tenants
-from tests.conftest import PEPPER, Cluster, new_client
-from tests.servers.service import Serving, free_port
+from rollhouse.limits.gcra import CONNECTIONS, Limit, RedisLimiter
+from tests.limits.conftest import RedisServer
 
-
-class RedisServer:
-    """A real Redis on a port of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("redis-server")
-        assert program is not None, "Redis is missing; cure: tests/servers/install"
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [program, "--port", str(self.port), "--save", "", "--dir", str(folder)]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                import redis
-
-                with redis.Redis(port=self.port) as client:
-                    client.ping()
-                    return
-            except redis.exceptions.ConnectionError:
-                time.sleep(0.05)
-        raise AssertionError("Redis did not start")
-
-    def send(self, what: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(what)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(10)
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def limiters(redis_server: RedisServer) -> AsyncIterator[list[RedisLimiter]]:
-    """Two processes' limiters on one Redis."""
-    made = [connect(redis_server.url), connect(redis_server.url)]
-    yield made
-    for limiter in made:
-        await limiter._redis.aclose()
+PLENTY = Limit(rate_per_second=1000, burst=1000)
 
 
 async def test_two_processes_share_one_budget(limiters: list[RedisLimiter]) -> None:
@@ -80,6 +23,15 @@ async def test_two_processes_share_one_budget(limiters: list[RedisLimiter]) -> N
     assert (refused.allowed, refused.retry_after_seconds) == (False, 1)
 
 
+async def test_each_tenant_has_a_budget_of_its_own(limiters: list[RedisLimiter]) -> None:
+    small, large = Limit(rate_per_second=1, burst=2), Limit(rate_per_second=1, burst=9)
+
+    passed = {key: sum([(await limiters[0].admit(key, limit)).allowed for _ in range(12)]) for key, limit in (("a", small), ("b", large))}
+
+    assert passed["a"] in (2, 3)
+    assert passed["b"] in (9, 10)
+
+
 @pytest.mark.threat("T40")
 async def test_keys_expire_and_carry_the_tenant(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
     await limiters[0].admit("01a2", Limit(10, 10))
@@ -89,58 +41,85 @@ async def test_keys_expire_and_carry_the_tenant(limiters: list[RedisLimiter], re
         assert 0 < await redis.pttl("rollhouse:rate:01a2") <= 2200
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-async def test_without_redis_the_local_count_goes_on_within_fifty_milliseconds(
-    limiters: list[RedisLimiter], redis_server: RedisServer, how: signal.Signals
-) -> None:
-    """Refused at once when it is dead, silent when it is stopped: neither an error nor an open door."""
-    limiter, limit = limiters[0], Limit(rate_per_second=1, burst=5)
-    assert (await limiter.admit("a", limit)).allowed
-    redis_server.send(how)
-
-    started = time.monotonic()
-    decisions = [(await limiter.admit("a", limit)).allowed for _ in range(8)]
-    waited = time.monotonic() - started
-
-    assert decisions.count(True) in (4, 5)
-    assert limiter.is_degraded
-    assert waited < 1.0  # one time-out of 25 ms, then the breaker; 20 times that for a busy machine
-    if how is signal.SIGSTOP:
-        redis_server.send(signal.SIGCONT)
+def commands(redis_server: RedisServer) -> dict[str, int]:
+    """How often each command was called since the last reset."""
+    text = redis_server.tell("INFO", "commandstats")
+    assert isinstance(text, dict)
+    return {name.removeprefix("cmdstat_"): values["calls"] for name, values in text.items()}
 
 
-async def test_an_emptied_redis_only_starts_the_count_anew(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
-    limit = Limit(rate_per_second=1, burst=2)
-    for _ in range(3):
+async def test_a_decision_is_one_round_trip(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """GET, SET and TIME run inside the script, within the server."""
+    await limiters[0].admit("a", PLENTY)
+    redis_server.tell("CONFIG", "RESETSTAT")
+
+    for _ in range(50):
+        await limiters[0].admit("a", PLENTY)
+
+    called = commands(redis_server)
+    assert called["evalsha"] == 50
+    assert {name for name in called if not name.startswith(("client", "config", "info", "select"))} == {"evalsha", "get", "set", "time"}
+
+
+async def test_many_requests_at_once_share_a_bounded_number_of_connections(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """More than the connections that one process opens; nobody mistakes the line for an outage."""
+    decisions = await asyncio.gather(*(limiters[0].admit("a", PLENTY) for _ in range(100)))
+
+    assert all(decision.allowed for decision in decisions)
+    assert not limiters[0].is_degraded
+    clients = redis_server.tell("INFO", "clients")
+    assert isinstance(clients, dict)
+    assert clients["connected_clients"] <= CONNECTIONS + 1
+
+
+async def test_a_tenant_at_twenty_five_requests_a_second_is_never_refused(limiters: list[RedisLimiter]) -> None:
+    """The dearest mix, and all of a second's requests at once, for longer than the burst would carry them."""
+    limit = Limit(rate_per_second=50, burst=200)
+    refused, rounds, started = 0, 5, time.monotonic()
+    for number in range(rounds):
+        await asyncio.sleep(started + number - time.monotonic())
+        decisions = await asyncio.gather(*(limiters[turn % 2].admit("a", limit, 2) for turn in range(25)))
+        refused += sum(not decision.allowed for decision in decisions)
+
+    assert refused == 0
+    assert rounds * 25 * 2 > limit.burst
+    assert not any(limiter.is_degraded for limiter in limiters)
+
+
+async def test_what_is_owed_at_a_low_rate_is_not_owed_at_a_higher_one(limiters: list[RedisLimiter]) -> None:
+    """Thirty seconds of debt at one request a second must not outlive a change to fifty a second."""
+    for _ in range(31):
+        await limiters[0].admit("a", Limit(rate_per_second=1, burst=30))
+    raised = Limit(rate_per_second=50, burst=200)
+
+    refused = await limiters[0].admit("a", raised)
+    assert (refused.allowed, refused.retry_after_seconds) == (False, 1)
+    await asyncio.sleep(refused.retry_after_seconds)
+
+    assert (await limiters[0].admit("a", raised)).allowed
+    assert not limiters[0].is_degraded
+
+
+@pytest.mark.threat("T45")
+async def test_a_process_whose_clock_is_an_hour_ahead_gains_nothing(limiters: list[RedisLimiter], monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Limit(rate_per_second=1, burst=10)
+    for _ in range(11):
         await limiters[0].admit("a", limit)
-    async with Redis.from_url(redis_server.url) as redis:
-        await redis.flushall()
+    ahead = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600, time=lambda: time.time() + 3600)
+    monkeypatch.setattr("rollhouse.limits.gcra.time", ahead)
 
-    assert (await limiters[0].admit("a", limit)).allowed
+    decision = await limiters[1].admit("a", limit)
+
+    assert (decision.allowed, decision.retry_after_seconds) == (False, 1)
+    assert not limiters[1].is_degraded
 
 
-async def test_two_services_on_one_redis_share_a_tenants_budget_and_outlive_it(
-    redis_server: RedisServer, embedded_cluster: Cluster, service_database: Database, tmp_path: Path
-) -> None:
-    settings = {"ROLLHOUSE_DATABASE_URL": embedded_cluster.app_url, "ROLLHOUSE_PEPPERS": PEPPER, "ROLLHOUSE_REDIS_URL": redis_server.url}
-    services = [Serving(tmp_path / f"{number}.log", settings) for number in range(2)]
-    for one in services:
-        one.start()
-    try:
-        client = await new_client(services[0], service_database)
-        slug = client.base_url.split("/")[4]
-        await tenants.set_limit(service_database, slug, 1, 30, cause=UNATTENDED)
-        paths = [f"{one.url}/t/{slug}/scim/v2/Users?count=0" for one in services]
+@pytest.mark.threat("T45")
+async def test_no_local_time_enters_the_script(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """What Redis is sent: the script's name, one key, the rate, the burst and the cost."""
+    await limiters[0].admit("a", Limit(10, 20))
+    async with Redis.from_url(redis_server.url) as redis, redis.monitor() as monitor:
+        await limiters[0].admit("a", Limit(10, 20), 2)
+        sent = await anext(command["command"] async for command in monitor.listen() if command["command"].startswith("EVALSHA"))
 
-        statuses = [(await client.http.get(paths[number % 2])).status_code for number in range(50)]
-        assert 29 <= statuses.count(200) <= 36
-        assert set(statuses) == {200, 429}
-
-        redis_server.send(signal.SIGKILL)
-        after = [(await client.http.get(paths[0])).status_code for _ in range(20)]
-        assert set(after) <= {200, 429}
-        assert b"limiter.degraded" in (tmp_path / "0.log").read_bytes()
-        await client.close()
-    finally:
-        for one in services:
-            assert one.stop() == 0
+    assert sent.split()[2:] == ["1", "rollhouse:rate:a", "10", "20", "2"]

@@ -61,6 +61,7 @@ def test_no_tracked_file_names_a_registry_or_a_path_of_one_machine() -> None:
     assert offenders == []
 
 
+@pytest.mark.threat("T46")
 def test_the_locks_pin_every_package_with_hashes() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
         text = lock.read_text()

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
+from rollhouse.cli.redis import RedisServer, redis_program
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
 from rollhouse.database.migrations import migrate
@@ -37,8 +38,9 @@ DEMO_SLUG = "demo"
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of SCIM and the probes [default: 8080].")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of /metrics [default: 9090].")
 @click.option("--no-demo", is_flag=True, help="Make no demo tenant.")
+@click.option("--redis", "with_redis", is_flag=True, help="Start a Redis too, and count the rate limits in it.")
 @pass_invocation
-def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port: int | None, *, no_demo: bool) -> None:
+def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port: int | None, *, no_demo: bool, with_redis: bool) -> None:
     """Run everything here: embedded Postgres, migrations, a demo tenant, the service. For development only.
 
     Keeps its data in the data dir and finds it again at the next start; uses ROLLHOUSE_DATABASE_URL or ROLLHOUSE_REDIS_URL where they are set.
@@ -50,6 +52,7 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
     for wanted in (settings.port, settings.metrics_port):
         require_free(settings.host, wanted)
     lock: TextIO | None = None
+    redis = _redis(invocation, folder) if with_redis else None
     server = None if invocation.environment.database_url is not None else EmbeddedPostgres(folder / "pg", embedded_programs())
     try:
         if server is not None:
@@ -57,6 +60,12 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
             server.prepare()
             lock = _hold(folder)
             server.start()
+        if redis is not None:
+            invocation.say(f"Starting Redis in {redis.folder} ...")
+            redis.prepare()
+            lock = lock or _hold(folder)
+            redis.start()
+            settings = msgspec.structs.replace(settings, redis_url=redis.url)
         settings = _prepare(invocation, settings, folder, server)
         demo = None if no_demo else asyncio.run(_demo(settings, folder))
         # A process, not a thread: the server forks its worker, and a fork among threads can inherit a lock for ever.
@@ -65,10 +74,24 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
     except KeyboardInterrupt:
         pass
     finally:
-        if server is not None and lock is not None:
-            server.stop()
+        if lock is not None:
+            for one in (redis, server):
+                if one is not None:
+                    one.stop()
             lock.close()
     invocation.say("Stopped; the data stays.")
+
+
+def _redis(invocation: Invocation, folder: Path) -> RedisServer:
+    """The Redis to start.
+
+    Raises:
+        UsageError: another one is named already.
+        Precondition: there is no program of it.
+    """
+    if invocation.environment.redis_url is not None:
+        raise click.UsageError("--redis and ROLLHOUSE_REDIS_URL name two servers: leave out one of them.")
+    return RedisServer(folder / "redis", redis_program())
 
 
 def _stop(_: int, __: FrameType | None) -> None:

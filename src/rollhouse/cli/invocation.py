@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,28 @@ def group(parent: click.Group | None, name: str) -> Callable[[Any], click.Group]
         return made
 
     return decorate
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """The moment that --expires names: a date, a time, or days from now; None without it.
+
+    Raises:
+        BadParameter: it is none of these, or it has passed.
+    """
+    if text is None:
+        return None
+    try:
+        if text.endswith("d") and text[:-1].isdecimal():
+            if int(text[:-1]) == 0:
+                raise click.BadParameter("0d has passed already", param_hint="--expires")
+            return datetime.now(UTC) + timedelta(days=int(text[:-1]))
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no date, time or number of days", param_hint="--expires") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment <= datetime.now(UTC):
+        raise click.BadParameter(f"{text!r} has passed", param_hint="--expires")
+    return moment
 
 
 def guarded(run: Callable[[], Any]) -> None:

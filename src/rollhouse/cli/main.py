@@ -1,6 +1,6 @@
 """The `rollhouse` command with all its verbs: importing a module adds that module's."""
 
-from rollhouse.cli import database, dev, doctor, seed, serve, simulate, tenants  # noqa: F401 - each adds its commands to the group
+from rollhouse.cli import api_key, audit, database, dev, doctor, lifecycle, oauth, seed, serve, simulate, tenants, worker  # noqa: F401 - each adds commands
 from rollhouse.cli.invocation import guarded
 from rollhouse.cli.root import rollhouse
 

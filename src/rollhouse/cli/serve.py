@@ -6,7 +6,7 @@ import socket
 import click
 import msgspec
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
@@ -56,6 +56,7 @@ def serve_until_stopped(settings: Settings) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,  # in "auto" a connection that sends nothing is never ended, and HTTP/2 takes 16 MiB of headers
         loop=Loops.uvloop,
         workers=1,
         factory=True,

@@ -1,11 +1,10 @@
 """`rollhouse tenant` and `rollhouse secret`: tenants, their limits and their SCIM secrets."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from rollhouse.cli.invocation import Invocation, Precondition, command, group, pass_invocation
+from rollhouse.cli.invocation import Invocation, Precondition, command, group, moment_of, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.tenancy import credentials
@@ -107,7 +106,7 @@ def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
 @pass_invocation
 def create_secret(invocation: Invocation, slug: str, label: str | None, expires: str | None) -> None:
     """Create a SCIM secret. It is shown this once and stored nowhere."""
-    moment = _moment(expires)
+    moment = moment_of(expires)
     peppers = invocation.peppers
 
     async def work(database: Database) -> Any:
@@ -169,20 +168,3 @@ def _expiry(one: credentials.Credential) -> str:
 
 def _last_use(one: credentials.Credential) -> str:
     return f"last used {one.last_used:%Y-%m-%d}" if one.last_used else "never used"
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        if text.endswith("d") and text[:-1].isdecimal():
-            if int(text[:-1]) == 0:
-                raise click.BadParameter("0d has passed already", param_hint="--expires")
-            return datetime.now(UTC) + timedelta(days=int(text[:-1]))
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r} is no date, time or number of days", param_hint="--expires") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if moment <= datetime.now(UTC):
-        raise click.BadParameter(f"{text!r} has passed", param_hint="--expires")
-    return moment

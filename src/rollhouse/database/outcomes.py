@@ -8,8 +8,8 @@ RETRY_AFTER_SECONDS = 5
 
 _UNDONE = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole and is worth another try."""
-_LOST = frozenset({"57P01", "57P02", "57P03", "25006"})
-"""Ended by an administrator or a crash, still starting, or read-only: another connection may reach a better server."""
+_LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006"})
+"""Ended by an administrator, a crash or a timeout, still starting, or read-only: another connection may reach a better server."""
 
 _BUSY = {
     "53100": "the database's disk is full",
@@ -20,6 +20,12 @@ _BUSY = {
     "57P01": "the database ended the connection",
     "57P02": "the database is recovering from a crash",
     "57P03": "the database is starting",
+    "57P05": "the database ended the connection",
+    "25P03": "the transaction took too long",
+    "25P04": "the transaction took too long",
+    "28000": "the database lets the service in no more",
+    "28P01": "the database lets the service in no more",
+    "3D000": "the database is missing on its server",
     "25006": "the database is read-only",
     "40001": "the change collided with others too often",
     "40P01": "the change collided with others too often",
@@ -65,6 +71,8 @@ def refusal_of(error: Exception) -> ScimError:
 
 def is_undone(error: Exception) -> bool:
     """Whether nothing of the statement was done, and the next try may fare better."""
+    if isinstance(error, asyncpg.OutdatedSchemaCacheError | asyncpg.ProtocolError):  # the driver's words on the answer: the statement was done
+        return False
     return isinstance(error, asyncpg.InternalClientError) or getattr(error, "sqlstate", None) in _UNDONE
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +16,10 @@ from rollhouse.database.outcomes import is_lost, is_of_database, is_undone, refu
 from rollhouse.database.turns import Turns
 
 CONNECT_SECONDS = 2.0
+"""Longest that one server is tried."""
+SERVICE_SECONDS = 6.0
+"""Longest that the service waits for a statement of its own, which no request's deadline ends; the role's limit is 5 s."""
+LOCK_MILLISECONDS = 2000
 IDLE_SECONDS = 300.0
 """After how long without work a connection is ended."""
 CLOSE_SECONDS = 2.0
@@ -42,6 +47,53 @@ class Transaction:
         return rows
 
 
+class Servers:
+    """The servers that a URL names (`?host=a,b&port=1,2` or `//role@a:1,b:2/`), the one that let us in last first.
+
+    Each is tried for two seconds by itself: the driver would spend them all on a first server that is dead and does not say so.
+    Of several servers only one that takes writes is of use, unless the URL sets `target_session_attrs`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._urls = _url_of_each(url)
+
+    async def connect(self) -> Any:
+        """A new connection.
+
+        Raises:
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError: no server lets us in; what the last one said.
+        """
+        tried = self._urls
+        for url in tried:
+            try:
+                connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+            except Exception as error:
+                if url == tried[-1] or not is_of_database(error):
+                    raise
+            else:
+                self._urls = [url, *(other for other in tried if other != url)]
+                return connection
+        raise AssertionError("unreachable")
+
+
+def _url_of_each(url: str) -> list[str]:
+    parts = urlsplit(url)
+    role, at, address = parts.netloc.rpartition("@")
+    settings = dict(parse_qsl(parts.query))
+    hosts, ports = settings.get("host", "").split(","), settings.get("port", "").split(",")
+    if "," in address:
+        places: list[tuple[str, dict[str, str]]] = [(one, {}) for one in address.split(",")]
+    elif len(hosts) > 1:
+        places = [(address, {"host": host, "port": ports[min(number, len(ports) - 1)]}) for number, host in enumerate(hosts)]
+    else:
+        return [url]
+    found = []
+    for one, own in places:
+        query = {"target_session_attrs": "read-write"} | settings | own
+        found.append(parts._replace(netloc=role + at + one, query=urlencode({name: value for name, value in query.items() if value})).geturl())
+    return found
+
+
 class Database:
     """Postgres as the app role. Every connection of the service is opened here (docs/decisions/0005-fair-pool.md).
 
@@ -49,7 +101,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, connections: int) -> None:
-        self._url = url
+        self._servers = Servers(url)
         self.turns = Turns(permits=connections, share=max(1, connections // SHARE), line=LINE, wait_seconds=WAIT_SECONDS)
         self._idle: list[tuple[Any, float]] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -90,6 +142,10 @@ class Database:
         """The rows of a statement on behalf of the service itself: the global tables, the catalog. Raises as `call`."""
         return await self._fetch(None, sql, arguments, repeats=False)
 
+    async def look_up(self, sql: str, *arguments: object) -> list[Row]:
+        """As `query`, for a statement that writes nothing: it is repeated once also when the connection was lost under way."""
+        return await self._fetch(None, sql, arguments, repeats=True)
+
     async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool) -> list[Row]:
         if not self.turns.take(key):
             await self.turns.wait(key)
@@ -98,7 +154,7 @@ class Database:
                 connection = None
                 try:
                     connection = await self._take()
-                    rows: list[Row] = await connection.fetch(sql, *arguments)
+                    rows: list[Row] = await connection.fetch(sql, *arguments, timeout=SERVICE_SECONDS if key is None else None)
                 except Exception as error:
                     self._put_away(connection, error)
                     if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and attempt == 1)):
@@ -144,11 +200,14 @@ class Database:
             ScimError: what a failure means (see `outcomes`).
         """
         # UUID() has checked the text; a simple-protocol string saves one round trip.
-        limit = f"SET LOCAL statement_timeout = {int(statement_timeout_milliseconds)}"
+        milliseconds = int(statement_timeout_milliseconds)
+        limit = f"SET LOCAL statement_timeout = {milliseconds}"
+        # Shorter than the statement's: a wait for a lock must not look like a statement that had too much to do.
+        lock = f"SET LOCAL lock_timeout = {min(LOCK_MILLISECONDS, milliseconds // 2)}"
         # Planned for this tenant's size, not for the average tenant's.
         plans = "SET LOCAL plan_cache_mode = force_custom_plan"
         async with self.connection(tenant_id) as connection:
-            await connection.execute(f"BEGIN; {limit}; {plans}; SELECT set_config('rollhouse.tenant', '{UUID(str(tenant_id))}', true)")
+            await connection.execute(f"BEGIN; {limit}; {lock}; {plans}; SELECT set_config('rollhouse.tenant', '{UUID(str(tenant_id))}', true)")
             try:
                 yield Transaction(connection, tenant_id)
             except Exception:
@@ -165,7 +224,7 @@ class Database:
                 return connection
         if not self._is_open:
             raise asyncpg.InterfaceError("the database is not open")
-        return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        return await self._servers.connect()
 
     def _keep(self, connection: Any) -> None:
         if not self._is_open:

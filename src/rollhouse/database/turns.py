@@ -100,8 +100,10 @@ class Turns:
         longest = max(self._lines, key=lambda one: len(self._lines[one]))
         if len(self._lines.get(key, ())) >= len(self._lines[longest]):
             raise _busy()
-        self._lines[longest].pop().set_exception(_busy())
+        place = self._lines[longest].pop()
         self._shorten(longest)
+        if not place.done():  # else its request gave up this very moment, which makes room as well
+            place.set_exception(_busy())
 
     def _shorten(self, key: UUID | None) -> None:
         self.waiting -= 1

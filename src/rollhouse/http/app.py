@@ -9,10 +9,13 @@ from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
 
 from rollhouse.http.answers import refuse, refuse_fault, refuse_framework_error
+from rollhouse.http.api import api_router
 from rollhouse.http.edge import Edge
 from rollhouse.http.gates import Gates
 from rollhouse.http.health import health_routes
 from rollhouse.http.lifeline import end_with_parent
+from rollhouse.http.oauth_routes import oauth_router
+from rollhouse.http.problems import by_path, refuse_api, refuse_api_fault, refuse_api_framework_error
 from rollhouse.http.scim_routes import DiscoveryController, ResourceController
 from rollhouse.http.service import Service
 from rollhouse.scim.errors import ScimError
@@ -37,9 +40,13 @@ def assemble(service: Service) -> Edge:
         finally:
             await service.stop()
 
-    refusals: dict[int | type[Exception], Any] = {ScimError: refuse, HTTPException: refuse_framework_error, Exception: refuse_fault}
+    refusals: dict[int | type[Exception], Any] = {
+        ScimError: by_path(refuse, refuse_api),
+        HTTPException: by_path(refuse_framework_error, refuse_api_framework_error),
+        Exception: by_path(refuse_fault, refuse_api_fault),
+    }
     litestar = Litestar(
-        route_handlers=[*health_routes(service), scim_router()],
+        route_handlers=[*health_routes(service), api_router(), scim_router(), oauth_router(service)],
         lifespan=[serving],
         exception_handlers=refusals,
         request_max_body_size=service.body_limit_bytes,

@@ -117,6 +117,11 @@ async def _drain(receive: Receive, limit_bytes: int) -> None:
 
 async def _send_fault(send: Send) -> None:
     body = encode_error(InternalError("The service met a fault of its own; it has been logged."))
-    headers = [(b"content-type", SCIM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", SCIM_JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

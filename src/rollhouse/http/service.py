@@ -17,6 +17,7 @@ from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
 from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
 from rollhouse.tenancy.access import CredentialGate, note_uses
+from rollhouse.tenancy.federation import KeyHosts, KeySets
 from rollhouse.tenancy.secrets import Peppers
 
 GC_THRESHOLD = 10_000
@@ -55,6 +56,10 @@ class Service:
             self.trusted_proxies = read_networks(settings.trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"ROLLHOUSE_TRUSTED_PROXIES cannot be used: {error}; give networks such as 10.0.0.0/8,fd00::/8") from None
+        try:
+            self.key_sets = KeySets(KeyHosts.parse(settings.federation_hosts))
+        except ValueError as error:
+            raise SettingsError(f"ROLLHOUSE_FEDERATION_HOSTS cannot be used: {error}.") from None
         self.public_url = settings.public_url.rstrip("/")
         self._metrics = (settings.host, settings.metrics_port)
         self.body_limit_bytes = settings.body_limit_bytes

@@ -15,7 +15,7 @@ PAGE_LIMIT = 200
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Who makes a request (`credential:<id>`, `operator-key:<id>`, `cli`, `worker`) and which request it is."""
+    """Who makes a request (`credential:<id>`, `client:<id>`, `operator-key:<id>`, `cli`, `worker`) and which request it is."""
 
     actor: str
     request_id: str

@@ -1,5 +1,6 @@
 """The generic cell rate algorithm: a theoretical arrival time decides, in Redis by one script or in a bounded map here."""
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
@@ -16,6 +17,11 @@ from rollhouse.telemetry.logs import log
 LOCAL_KEYS = 10_000
 """Keys that the local limiter remembers; the least recently seen is forgotten first."""
 REDIS_TIMEOUT_SECONDS = 0.025
+"""To connect to Redis, and again for each of its answers."""
+ATTEMPT_SECONDS = 0.05
+"""For all of one decision by Redis, a new connection, its greeting and the wait for a free one included: what an outage adds to a request."""
+CONNECTIONS = 16
+"""To Redis, of one process; more requests at once wait for one of them, within the same 50 ms."""
 BREAK_SECONDS = 2.0
 """After a failure of Redis, how long requests are counted locally before it is asked again."""
 
@@ -84,10 +90,13 @@ class LocalLimiter:
             return _PASS
         interval = 1 / limit.rate_per_second
         burst = max(limit.burst, cost)
-        present = max(self._arrivals.get(key, now), now)
+        stored = max(self._arrivals.get(key, now), now)
+        present = min(stored, now + interval * (burst + cost))  # what was owed at a lower rate is not owed at a higher one
         arrival = present + interval * cost
         over = arrival - interval * burst - now
         if over > _ROUNDING_SECONDS:
+            if present < stored:
+                self._arrivals[key] = present
             left = max(0, math.floor(burst - (present - now) / interval))
             return Decision(allowed=False, retry_after_seconds=max(1, math.ceil(over)), remaining=left, reset_seconds=math.ceil(present - now))
         self._arrivals[key] = arrival
@@ -104,10 +113,14 @@ local at = now[1] * 1000000 + now[2]
 local interval = 1000000 / tonumber(ARGV[1])
 local cost = tonumber(ARGV[3])
 local burst = math.max(tonumber(ARGV[2]), cost)
-local present = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
+local stored = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
+local present = math.min(stored, at + interval * (burst + cost))
 local arrival = present + interval * cost
 local over = arrival - interval * burst - at
 if over > 1 then
+  if present < stored then
+    redis.call('SET', KEYS[1], string.format('%.0f', present), 'PX', math.ceil((present - at) / 1000) + 1000)
+  end
   return {math.max(1, math.ceil(over / 1000000)), math.max(0, math.floor(burst - (present - at) / interval)), math.ceil((present - at) / 1000000)}
 end
 redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - at) / 1000) + 1000)
@@ -117,37 +130,66 @@ return {0, math.max(0, math.floor(burst - (arrival - at) / interval + 0.000001))
 
 
 class RedisLimiter:
-    """Counts in Redis for all processes; while Redis fails, counts here, and asks it again every two seconds."""
+    """Counts in Redis for all processes; while Redis fails, counts here, and one request in two seconds asks it again."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = redis.register_script(_SCRIPT)
         self._local = LocalLimiter()
+        self._connections = asyncio.Semaphore(CONNECTIONS)
         self._broken_until = 0.0
         self.is_degraded = False
 
     async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
-        """The decision by the count of all processes, or by this one's while Redis is away."""
+        """The decision by the count of all processes, or by this one's while Redis is away; this one's always goes on, to be warm then."""
         local = self._local.decide(key, limit, time.monotonic(), cost)
-        if limit.rate_per_second == 0 or time.monotonic() < self._broken_until:
+        if limit.rate_per_second == 0 or not self._may_ask():
             return local
+        asked = await self._ask(key, limit, cost, is_probe=self.is_degraded)
+        return local if asked is None else asked
+
+    async def _ask(self, key: str, limit: Limit, cost: int, *, is_probe: bool) -> Decision | None:
+        """The decision by Redis, None if it gives none in time; a time-out in this process's own line is no failure of Redis."""
+        began = math.inf
         try:
-            answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
+            async with asyncio.timeout(ATTEMPT_SECONDS), self._connections:
+                if self.is_degraded and not is_probe:
+                    return None
+                began = time.monotonic()
+                answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
         except (RedisError, OSError, TimeoutError) as error:
-            self._broken_until = time.monotonic() + BREAK_SECONDS
-            if not self.is_degraded:
-                log(
-                    "limiter.degraded",
-                    error=type(error).__name__,
-                    cure="check that ROLLHOUSE_REDIS_URL can be reached and takes writes; limits are counted per process meanwhile",
-                )
-            self.is_degraded = True
-            return local
-        if self.is_degraded:
-            log("limiter.recovered")
-            self.is_degraded = False
+            if not isinstance(error, TimeoutError) or time.monotonic() - began >= REDIS_TIMEOUT_SECONDS:
+                self._break(error)
+            return None
+        if is_probe:  # a late answer to a request from before the outage says nothing about now
+            self._recover()
         wait, remaining, reset = (int(part) for part in answer)
         return Decision(allowed=wait == 0, retry_after_seconds=wait, remaining=remaining, reset_seconds=reset)
+
+    def _may_ask(self) -> bool:
+        """Whether this request asks Redis; after a failure only one does in two seconds, and no other waits for it."""
+        now = time.monotonic()
+        if now < self._broken_until:
+            return False
+        if self.is_degraded:
+            self._broken_until = now + BREAK_SECONDS
+        return True
+
+    def _break(self, error: Exception) -> None:
+        if self.is_degraded:
+            return
+        self.is_degraded = True
+        self._broken_until = time.monotonic() + BREAK_SECONDS
+        log(
+            "limiter.degraded",
+            error=type(error).__name__,
+            cure="check that ROLLHOUSE_REDIS_URL can be reached and takes writes; limits are counted per process meanwhile",
+        )
+
+    def _recover(self) -> None:
+        self.is_degraded = False
+        self._broken_until = 0.0
+        log("limiter.recovered")
 
     async def forget(self, key: str) -> None:
         """Count the key anew.
@@ -166,6 +208,12 @@ def _name(key: str) -> str:
 def connect(url: str) -> RedisLimiter:
     """The limiter that counts in the Redis of `url`; no connection is made before the first request."""
     redis = Redis.from_url(
-        url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0), health_check_interval=0
+        url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,  # no greeting: a new connection costs no round trip more than its password does
+        driver_info=None,
     )
     return RedisLimiter(redis)

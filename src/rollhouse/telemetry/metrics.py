@@ -16,11 +16,17 @@ REQUEST_SECONDS = Histogram(
 TOLERANCES = Counter("rollhouse_tolerances", "Requests that needed a tolerance, by its name (docs/tolerances.md).", ("tolerance",), registry=REGISTRY)
 RATE_LIMITED = Counter("rollhouse_rate_limited", "Requests refused by their tenant's rate limit.", registry=REGISTRY)
 LIMITER_DEGRADED = Gauge("rollhouse_limiter_degraded", "1 while Redis cannot be asked and limits are counted per process.", registry=REGISTRY)
+AUDIT_SEAL_LAG_SECONDS = Gauge(
+    "rollhouse_audit_seal_lag_seconds", "Age of the oldest row of the audit that no seal covers, as of the last pass of this worker.", registry=REGISTRY
+)
+JOB_FAILURES = Counter("rollhouse_job_failures", "Times that a job of the worker failed, by its name.", ("job",), registry=REGISTRY)
 
 request_seconds = lru_cache(maxsize=2000)(REQUEST_SECONDS.labels)
 """The cached child of the histogram for one combination of labels."""
 tolerance_count = lru_cache(maxsize=100)(TOLERANCES.labels)
 """The cached child of the counter for one tolerance."""
+job_failures = lru_cache(maxsize=100)(JOB_FAILURES.labels)
+"""The cached child of the counter for one job."""
 
 
 def serve_metrics(host: str, port: int) -> None:

@@ -1,9 +1,10 @@
 """The tenant gate's knowledge: which tenant and credential a bearer secret stands for, believed for at most five seconds."""
 
 import hmac
+import math
 import time
 from collections import OrderedDict
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -33,20 +34,23 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What the database says of one lookup id, and until when it is believed (monotonic seconds); `access` is None if unknown."""
+    """What the database says of one lookup id, and until when it is believed; `access` is None if unknown.
+
+    `dies` is when it expires by the database's clock, whatever this process's clock says (threat T45); both in monotonic seconds.
+    """
 
     until: float
     access: Access | None = None
     kind: str = ""
     mac: bytes = bytes(32)
     pepper_version: int = 0
-    expires: datetime | None = None
+    dies: float = math.inf
     revoked: datetime | None = None
 
     @property
     def is_live(self) -> bool:
         """Whether it opens a SCIM URL, and is neither revoked nor expired."""
-        return self.kind in BEARER_KINDS and self.revoked is None and (self.expires is None or self.expires > datetime.now(UTC))
+        return self.kind in BEARER_KINDS and self.revoked is None and time.monotonic() < self.dies
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -137,7 +141,7 @@ class CredentialGate:
 async def resolve(database: Database, lookup_id: str) -> _Known:
     """What the database says of a lookup id."""
     asked = time.monotonic()
-    rows = await database.query("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
+    rows = await database.look_up("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
     if not rows:
         return _Known(asked + UNKNOWN_SECONDS)
     row = rows[0]
@@ -151,7 +155,11 @@ async def resolve(database: Database, lookup_id: str) -> _Known:
         reads_while_suspended=row["reads_while_suspended"],
     )
     access = Access(tenant, row["credential_id"])
-    return _Known(asked + CACHE_SECONDS, access, row["kind"], row["mac"], row["pepper_version"], row["expires"], row["revoked"])
+    return _Known(asked + CACHE_SECONDS, access, row["kind"], row["mac"], row["pepper_version"], _end(asked, row["seconds_left"]), row["revoked"])
+
+
+def _end(asked: float, seconds_left: float | None) -> float:
+    return math.inf if seconds_left is None else asked + seconds_left
 
 
 def _check_status(tenant: Tenant, *, is_read: bool) -> None:

@@ -1,0 +1,47 @@
+"""`rollhouse worker`: the background process, beside the processes that serve."""
+
+import click
+
+from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
+from rollhouse.cli.root import rollhouse
+from rollhouse.cli.serve import require_free
+from rollhouse.database.health import schema_findings
+from rollhouse.database.pool import Database
+from rollhouse.journal.sealing import AuditKey
+from rollhouse.telemetry.metrics import serve_metrics
+from rollhouse.worker.process import work_until_stopped
+
+
+@command(rollhouse, "worker", example="rollhouse worker --metrics-port 9091")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of /metrics [default: 9091].")
+@pass_invocation
+def worker(invocation: Invocation, metrics_port: int | None) -> None:
+    """Seal the audit, purge deleted tenants, delete what has expired. Needs ROLLHOUSE_DATABASE_URL and ROLLHOUSE_AUDIT_KEY; any number may run."""
+    settings = invocation.settings
+    key = audit_key(invocation)
+    port = metrics_port or settings.worker_metrics_port
+    require_free(settings.host, port)
+
+    async def work(database: Database) -> None:
+        findings = await schema_findings(database)
+        if findings:
+            raise Precondition("The database cannot be worked on:\n" + "\n".join(findings))
+        serve_metrics(settings.host, port)
+        await work_until_stopped(database, key)
+
+    invocation.run(work)
+
+
+def audit_key(invocation: Invocation) -> AuditKey:
+    """The key that signs the audit's roots.
+
+    Raises:
+        Precondition: it is not set, or is no key.
+    """
+    text = invocation.settings.audit_key
+    if text is None:
+        raise Precondition("ROLLHOUSE_AUDIT_KEY is not set: make a key with `rollhouse audit key`, and give it to every worker.")
+    try:
+        return AuditKey.parse(text)
+    except ValueError as error:
+        raise Precondition(f"ROLLHOUSE_AUDIT_KEY cannot be used: {error}") from None

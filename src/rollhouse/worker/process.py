@@ -1,0 +1,130 @@
+"""The background process: named jobs, each again and again at its interval until the process is told to end; any number of processes may run."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from rollhouse.database.pool import Database
+from rollhouse.journal import sealing
+from rollhouse.journal.audit import cause_of
+from rollhouse.journal.sealing import AuditKey
+from rollhouse.telemetry.logs import log, log_fault
+from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, job_failures
+from rollhouse.tenancy.lifecycle import purge_due_tenants
+
+SEAL_SECONDS = 5.0
+PURGE_SECONDS = 60.0
+TOKENS_SECONDS = 60.0
+IDEMPOTENCY_SECONDS = 600.0
+RECENT = timedelta(minutes=10)
+"""How far back an ordinary pass of the sealer looks: longer than any transaction stays open."""
+WHOLE = timedelta(hours=1)
+"""How often it looks through the whole audit."""
+TOKENS_AT_ONCE = 1000
+LONGEST_PAUSE_SECONDS = 60.0
+"""Longest pause before a job that failed is tried again, unless its interval is longer."""
+GRACE_SECONDS = 3.0
+"""What a job under way has to finish its batch; after that its transaction is undone. The connections have two seconds more."""
+
+_DELETE_TOKENS = "SELECT rollhouse.delete_expired_tokens($1) AS gone"
+_DELETE_IDEMPOTENCY_KEYS = "DELETE FROM rollhouse.idempotency_keys WHERE created < clock_timestamp() - interval '24 hours'"
+_CURE = "the job is tried again by itself; if this line comes again and again, check Postgres and run: rollhouse doctor"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Work that is done again every `seconds`; an error it raises is logged and counted, and it is tried again with growing pauses."""
+
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+
+
+class Worker:
+    """The jobs of one process."""
+
+    def __init__(self, database: Database, key: AuditKey) -> None:
+        self._database = database
+        self._key = key
+        self._stopping = asyncio.Event()
+        self._whole_since = datetime.min.replace(tzinfo=UTC)
+        self.jobs = (
+            Job("seal_audit", SEAL_SECONDS, self._seal),
+            Job("purge_tenants", PURGE_SECONDS, self._purge),
+            Job("delete_tokens", TOKENS_SECONDS, self._delete_tokens),
+            Job("delete_idempotency_keys", IDEMPOTENCY_SECONDS, self._delete_idempotency_keys),
+        )
+
+    def stop(self) -> None:
+        """Let each job end after the batch it is at."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Do the jobs until `stop`; ends within three seconds of it."""
+        tasks = [asyncio.create_task(repeat(job, self._stopping), name=job.name) for job in self.jobs]
+        await self._stopping.wait()
+        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in late:
+            task.cancel()
+        for task, outcome in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+            if isinstance(outcome, BaseException):
+                log("worker.job_undone", job=task.get_name(), cure="none needed: its last transaction was undone, the next worker does it again")
+
+    async def _seal(self) -> None:
+        now = datetime.now(UTC)
+        is_whole = now - self._whole_since >= WHOLE
+        since = sealing.BEGINNING if is_whole else now - RECENT
+        try:
+            await sealing.seal_all(self._database, self._key, since, stopping=self._stopping)
+        finally:
+            if not self._stopping.is_set():
+                oldest = await sealing.oldest_unsealed(self._database, since)
+                AUDIT_SEAL_LAG_SECONDS.set(0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds()))
+        if is_whole:
+            self._whole_since = now
+
+    async def _purge(self) -> None:
+        for slug in await purge_due_tenants(self._database, cause=cause_of("worker")):
+            log("tenant.purged", slug=slug)
+
+    async def _delete_tokens(self) -> None:
+        gone = TOKENS_AT_ONCE
+        while gone == TOKENS_AT_ONCE and not self._stopping.is_set():
+            gone = (await self._database.query(_DELETE_TOKENS, TOKENS_AT_ONCE))[0]["gone"]
+
+    async def _delete_idempotency_keys(self) -> None:
+        await self._database.query(_DELETE_IDEMPOTENCY_KEYS)
+
+
+async def repeat(job: Job, stopping: asyncio.Event) -> None:
+    """Do a job at its interval until `stopping` is set. After a failure it is tried again after 1, 2, 4 ... seconds, at most a minute or its interval."""
+    failures = 0
+    while not stopping.is_set():
+        try:
+            await job.work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs and the next try go on
+            failures += 1
+            job_failures(job.name).inc()
+            log_fault("worker.job_failed", error, job=job.name, failures=failures, cure=_CURE)
+            pause = min(2.0 ** min(failures - 1, 16), max(LONGEST_PAUSE_SECONDS, job.seconds)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        else:
+            failures = 0
+            pause = job.seconds
+        try:
+            await asyncio.wait_for(stopping.wait(), pause)
+        except TimeoutError:
+            continue
+
+
+async def work_until_stopped(database: Database, key: AuditKey) -> None:
+    """Do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
+    worker = Worker(database, key)
+    loop = asyncio.get_running_loop()
+    for end in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(end, worker.stop)
+    log("worker.ready", jobs=[job.name for job in worker.jobs])
+    await worker.run()
+    log("worker.ended")
