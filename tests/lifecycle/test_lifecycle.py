@@ -87,7 +87,6 @@ async def test_two_purges_at_once_remove_a_tenant_once(database: Database, tenan
         await tenants.find_tenant(database, tenant.slug)
 
 
-@pytest.mark.threat("T48")
 async def test_a_restored_tenant_keeps_its_ids_and_an_expired_grace_cannot_be_undone(database: Database, tenant: Tenant, users: Scope) -> None:
     made = await resources.create_resource(users, {"schemas": [USER_URN], "userName": "ann"}, Noted())
     await lifecycle.delete_tenant(database, tenant.slug, cause=UNATTENDED)

@@ -135,7 +135,7 @@ class Database:
         return await self._fetch(tenant_id, sql, (tenant_id, *arguments), repeats=False)
 
     async def read(self, sql: str, tenant_id: UUID, *arguments: object) -> list[Row]:
-        """As `call`, for a statement that writes nothing: it is repeated once also when the connection was lost under way."""
+        """As `call`, for a statement that writes nothing: it is repeated also when a connection was lost under way."""
         return await self._fetch(tenant_id, sql, (tenant_id, *arguments), repeats=True)
 
     async def query(self, sql: str, *arguments: object) -> list[Row]:
@@ -143,7 +143,7 @@ class Database:
         return await self._fetch(None, sql, arguments, repeats=False)
 
     async def look_up(self, sql: str, *arguments: object) -> list[Row]:
-        """As `query`, for a statement that writes nothing: it is repeated once also when the connection was lost under way."""
+        """As `query`, for a statement that writes nothing: it is repeated also when a connection was lost under way."""
         return await self._fetch(None, sql, arguments, repeats=True)
 
     async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool) -> list[Row]:
@@ -157,7 +157,7 @@ class Database:
                     rows: list[Row] = await connection.fetch(sql, *arguments, timeout=SERVICE_SECONDS if key is None else None)
                 except Exception as error:
                     self._put_away(connection, error)
-                    if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and attempt == 1)):
+                    if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):
                         raise refusal_of(error) from error
                 except BaseException:
                     self._end(connection)
@@ -224,7 +224,16 @@ class Database:
                 return connection
         if not self._is_open:
             raise asyncpg.InterfaceError("the database is not open")
-        return await self._servers.connect()
+        opening = asyncio.ensure_future(self._servers.connect())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._end_opened)  # a connection cut off while it is being made would leave its socket open
+            raise
+
+    def _end_opened(self, opening: "asyncio.Future[Any]") -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._end(opening.result())
 
     def _keep(self, connection: Any) -> None:
         if not self._is_open:
