@@ -5,8 +5,6 @@ import json
 import time
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.faults.stage import Breakable, family_of, frozen, postmaster_of
 from tests.servers.service import ScimClient
 
