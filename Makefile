@@ -35,8 +35,8 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra dev --group test pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
+	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra dev --group test pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf .venv .rollhouse
