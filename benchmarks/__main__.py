@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-for name in ("rejections", "hotpath", "flatness", "biggroup"):
+for name in ("rejections", "hotpath", "fairness", "flatness", "biggroup"):
     print(f"\n== {name}", flush=True)
     sys.argv = [name]
     try:

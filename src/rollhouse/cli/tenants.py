@@ -14,7 +14,7 @@ from rollhouse.tenancy.tenants import Tenant
 
 @group(rollhouse, "tenant")
 def tenant() -> None:
-    """Create, list and show tenants, and set their rate limits."""
+    """Create, list, limit, suspend, delete, restore, export and import tenants."""
 
 
 @group(rollhouse, "secret")
