@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -251,7 +252,9 @@ async def test_a_statement_of_the_service_itself_ends_on_a_server_that_stands_st
 
 async def test_a_first_server_that_stands_still_does_not_hide_the_second(faults_folder: Path, breakable_postgres: EmbeddedPostgres) -> None:
     """Fault F18: a dead machine answers nothing, not even with a refusal; it is asked once, and the next one is asked first from then on."""
-    silent = await asyncio.start_unix_server(lambda _reader, _writer: asyncio.sleep(60), faults_folder / ".s.PGSQL.5432")
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(str(faults_folder / ".s.PGSQL.5432"))
+    silent.listen()  # connects, and never says a word
     url = f"postgresql://rollhouse_app@/rollhouse?host={quote(str(faults_folder))},{breakable_postgres.folder}&port=5432"
     both = Database(url, connections=4)
 
