@@ -1,6 +1,5 @@
 """`rollhouse dev` from an empty data_dir to a served tenant, its end, and its second start."""
 
-import contextlib
 import json
 import os
 import signal
@@ -55,13 +54,28 @@ def get(url: str, secret: str) -> tuple[int, Any]:
         return answer.status, json.load(answer)
 
 
+def command_line(pid: str) -> bytes:
+    """What the process was started with; b"" when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def processes_in(data_dir: Path) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str(data_dir).encode() in (entry / "cmdline").read_bytes():
-                found.append(entry.name)
-    return found
+    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and str(data_dir).encode() in command_line(entry.name)]
+
+
+def worker_of(dev: Dev) -> int:
+    """The process that serves: the one left beside Postgres when the process that announces the service has ended, which takes a moment."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
+        left = [pid for pid in children if (name := command_line(pid)) and b"postgres" not in name]
+        if len(left) == 1:
+            return int(left[0])
+        time.sleep(0.02)
+    pytest.fail(f"more than one process serves: {left}")
 
 
 def run(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -144,10 +158,8 @@ def test_the_other_commands_find_the_server_that_dev_started(data_dir: Path) -> 
 def test_dev_ends_cleanly_when_its_worker_dies_and_leaves_no_server_behind(data_dir: Path) -> None:
     dev = Dev(data_dir, "--no-demo")
     dev.announced()
-    children = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
-    worker = next(pid for pid in children if (name := Path(f"/proc/{pid}/cmdline").read_bytes()) and b"postgres" not in name)
 
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(worker_of(dev), signal.SIGKILL)
     _, words = dev.process.communicate(timeout=20)
 
     assert dev.process.returncode != 0, words
