@@ -29,11 +29,11 @@ def run(cluster: Cluster, *arguments: str, **environment: str) -> "subprocess.Co
 class Working:
     """One `rollhouse worker` process; what it logs is in the file `log`, and Postgres knows its connections by `name`."""
 
-    def __init__(self, cluster: Cluster, log: Path) -> None:
+    def __init__(self, cluster: Cluster, log: Path, **variables: str) -> None:
         self.log = log
         self.metrics_port = free_port()
         self.name = f"worker-{self.metrics_port}"
-        environment = environment_of(cluster) | {"ROLLHOUSE_DATABASE_URL": f"{cluster.app_url}&application_name={self.name}"}
+        environment = environment_of(cluster) | {"ROLLHOUSE_DATABASE_URL": f"{cluster.app_url}&application_name={self.name}"} | variables
         with log.open("ab") as output:
             command = [ROLLHOUSE, "worker", "--metrics-port", str(self.metrics_port)]
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
@@ -58,9 +58,9 @@ class Working:
 
 
 @contextlib.contextmanager
-def working(cluster: Cluster, log: Path) -> Iterator[Working]:
+def working(cluster: Cluster, log: Path, **variables: str) -> Iterator[Working]:
     """A worker for the length of the block; it is killed at the end if it still runs."""
-    worker = Working(cluster, log)
+    worker = Working(cluster, log, **variables)
     try:
         yield worker
     finally:

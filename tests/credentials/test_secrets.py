@@ -13,8 +13,8 @@ import pytest
 from rollhouse.database.pool import Database
 from rollhouse.journal import audit
 from rollhouse.journal.audit import UNATTENDED
-from rollhouse.scim.errors import Conflict, ScimError
-from rollhouse.tenancy import access, credentials
+from rollhouse.scim.errors import Conflict, ScimError, Unauthorized
+from rollhouse.tenancy import access, credentials, operators
 from rollhouse.tenancy.access import CredentialGate
 from rollhouse.tenancy.secrets import Peppers, new_pepper
 from rollhouse.tenancy.tenants import Tenant
@@ -247,3 +247,15 @@ async def test_the_pepper_is_exchanged_without_a_refused_request(embedded_cluste
         await warm([serving.url + tenant.path], made.minted.secret)
         assert serving.stop() == 0, "the uses that wait are written at the end"
         assert await version() == int(peppers[0])
+
+
+async def test_an_operators_key_outlives_the_exchange_of_the_pepper(database: Database) -> None:
+    """A key in use is stored anew by the new pepper; one that nobody used meanwhile is told by `pepper_versions`."""
+    old = "1:" + new_pepper().partition(":")[2]
+    new = "2:" + new_pepper().partition(":")[2]
+    made = await operators.create_key(database, Peppers.parse(old), scopes=["tenants:read"], cause=UNATTENDED)
+
+    for peppers in (old, f"{new},{old}", new):
+        assert (await operators.verify_key(database, Peppers.parse(peppers), made.minted.secret)).key_id == made.key.id
+    with pytest.raises(Unauthorized):
+        await operators.verify_key(database, Peppers.parse(old), made.minted.secret)

@@ -13,28 +13,16 @@ from rollhouse.directory.resources import Scope
 from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, UNATTENDED
 from rollhouse.scim.errors import Conflict, InvalidValue, NotFound
-from rollhouse.scim.schemas import GROUP_URN, USER_URN
+from rollhouse.scim.schemas import USER_URN
 from rollhouse.scim.tolerances import Noted
 from rollhouse.tenancy import credentials, lifecycle, tenants
 from rollhouse.tenancy.secrets import Peppers
 from rollhouse.tenancy.tenants import Tenant
 from tests.conftest import PEPPER, Cluster
+from tests.lifecycle.conftest import age, fill
 from tests.servers.service import ScimClient
 
 _TABLES = "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = 'rollhouse' AND column_name = 'tenant_id'"
-
-
-async def fill(users: Scope, groups: Scope) -> None:
-    made = [
-        await resources.create_resource(users, {"schemas": [USER_URN], "userName": f"user{number}", "password": "t0p-secret"}, Noted()) for number in range(30)
-    ]
-    members = [{"value": str(one.id)} for one in made]
-    await resources.create_resource(groups, {"schemas": [GROUP_URN], "displayName": "All \\u0000", "members": members}, Noted())
-
-
-async def age(database: Database, tenant: Tenant) -> None:
-    """Make the deletion old enough for a purge without a wait."""
-    await database.query("UPDATE rollhouse.tenants SET last_modified = last_modified - interval '1 minute' WHERE id = $1", tenant.id)
 
 
 async def rows_of(cluster: Cluster, tenant: Tenant) -> dict[str, int]:
@@ -59,7 +47,7 @@ async def test_nothing_of_a_purged_tenant_stays(database: Database, cluster: Clu
     await lifecycle.delete_tenant(database, tenant.slug, cause=UNATTENDED, grace_days=0)
     await age(database, tenant)
 
-    assert tenant.slug in await lifecycle.purge_due_tenants(database, cause=UNATTENDED)
+    assert tenant.id in [purged.id for purged in await lifecycle.purge_due_tenants(database, cause=UNATTENDED)]
 
     assert {table: count for table, count in (await rows_of(cluster, tenant)).items() if count} == {}
     async with database.transaction(PLATFORM) as tx:
@@ -82,9 +70,41 @@ async def test_two_purges_at_once_remove_a_tenant_once(database: Database, tenan
 
     both = await asyncio.gather(*(lifecycle.purge_due_tenants(database, cause=UNATTENDED) for _ in range(2)))
 
-    assert sum(slugs.count(tenant.slug) for slugs in both) == 1
+    assert [purged.id for one in both for purged in one].count(tenant.id) == 1
     with pytest.raises(NotFound):
         await tenants.find_tenant(database, tenant.slug)
+
+
+async def test_a_purge_that_is_interrupted_goes_on_where_it_was(
+    database: Database, cluster: Cluster, tenant: Tenant, other_tenant: Tenant, users: Scope, groups: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step after step is a transaction: what an interruption leaves is a tenant that cannot be used, and that the next purge ends."""
+    await fill(users, groups)
+    neighbour = await rows_of(cluster, other_tenant)
+    await lifecycle.delete_tenant(database, tenant.slug, cause=UNATTENDED, grace_days=0)
+    await age(database, tenant)
+    monkeypatch.setattr(lifecycle, "PURGE_ROWS", 7)
+    steps: list[int] = []
+
+    def stop_after_three(gone: int) -> None:
+        steps.append(gone)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await lifecycle.purge_tenant(database, tenant.slug, cause=UNATTENDED, progress=stop_after_three)
+    left = await rows_of(cluster, tenant)
+    assert steps == [7, 7, 7]
+    assert (left["memberships"], left["resources"], left["tenants"]) == (9, 31, 1)
+    with pytest.raises(Conflict, match="grace"):
+        await lifecycle.restore_tenant(database, tenant.slug, cause=UNATTENDED)
+
+    rest = await lifecycle.purge_tenant(database, tenant.slug, cause=UNATTENDED, progress=steps.append)
+
+    assert sum(steps[3:]) == rest
+    assert max(steps) == 7
+    assert {table: count for table, count in (await rows_of(cluster, tenant)).items() if count} == {}
+    assert await rows_of(cluster, other_tenant) == neighbour
 
 
 async def test_a_restored_tenant_keeps_its_ids_and_an_expired_grace_cannot_be_undone(database: Database, tenant: Tenant, users: Scope) -> None:

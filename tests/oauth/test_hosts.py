@@ -1,5 +1,9 @@
 """Where the service fetches keys from, and everywhere that it does not (threat T33)."""
 
+import asyncio
+import itertools
+from typing import Any
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -133,6 +137,36 @@ async def test_a_connection_into_the_own_network_is_never_begun(issuer: Issuer) 
 
     assert "not public" in str(caught.value.os_error)
     assert url.removeprefix(f"http://localhost:{issuer.port}") not in issuer.fetches
+
+
+@pytest.mark.threat("T33")
+async def test_a_name_that_changes_its_address_between_look_and_connection_gains_nothing(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: the first answer is public, every later one leads inside. The connection goes to what was looked at."""
+    url = issuer.publish(issuer.key)
+    host = "keys.idp.example"
+    asked: list[str] = []
+    connected: list[str] = []
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def rebinding(name: Any, port: Any, **keywords: Any) -> Any:
+        asked.append(name)
+        return await resolve("20.190.128.1" if len(asked) == 1 else "127.0.0.1", port, **keywords)
+
+    async def connect(addr_infos: Any, **_: Any) -> Any:
+        connected.append(addr_infos[0][4][0])
+        raise OSError("this test reaches no public address")
+
+    monkeypatch.setattr(loop, "getaddrinfo", rebinding)
+    monkeypatch.setattr(aiohttp.connector.aiohappyeyeballs, "start_connection", connect)
+    sets = KeySets(KeyHosts.parse(host), clock=itertools.count(0, 100).__next__)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await sets.key_of(f"https://{host}/keys", "first")
+
+    assert asked == [host] * 3
+    assert connected == ["20.190.128.1"], "only the look that found a public address was followed by a connection, and to that address"
+    assert issuer.path_of(url) not in issuer.fetches
 
 
 @pytest.mark.threat("T33")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from redis.exceptions import RedisError
 
 from rollhouse.cli.invocation import Invocation, command, pass_invocation
 from rollhouse.cli.tenants import tenant
@@ -145,13 +144,8 @@ def _confirm(slug: str, fate: str, *, yes: bool) -> None:
 
 async def _forget(invocation: Invocation, found: Tenant) -> None:
     """Remove what Redis counts of the tenant; it would expire there by itself."""
-    url = invocation.settings.redis_url
-    if url is None:
-        return
-    try:
-        await gcra.connect(url).forget(str(found.id))
-    except RedisError as error:
-        invocation.say(f"Redis cannot be reached ({type(error).__name__}), so the tenant's count of requests stays there until it expires by itself.")
+    if not await gcra.connect(invocation.settings.redis_url).forget(str(found.id)):
+        invocation.say("Redis cannot be reached, so the tenant's count of requests stays there until it expires by itself.")
 
 
 def _contents(made: Manifest) -> str:

@@ -8,6 +8,7 @@ from rollhouse.cli.serve import require_free
 from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.journal.sealing import AuditKey
+from rollhouse.limits.gcra import connect
 from rollhouse.telemetry.metrics import serve_metrics
 from rollhouse.worker.process import work_until_stopped
 
@@ -27,7 +28,7 @@ def worker(invocation: Invocation, metrics_port: int | None) -> None:
         if findings:
             raise Precondition("The database cannot be worked on:\n" + "\n".join(findings))
         serve_metrics(settings.host, port)
-        await work_until_stopped(database, key)
+        await work_until_stopped(database, key, connect(settings.redis_url))
 
     invocation.run(work)
 

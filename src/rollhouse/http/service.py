@@ -11,7 +11,7 @@ from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
 from rollhouse.http.sources import read_networks
 from rollhouse.limits.failures import FailedAuthentications
-from rollhouse.limits.gcra import Limit, Limiter, LocalLimiter, connect
+from rollhouse.limits.gcra import Limit, connect
 from rollhouse.scim.errors import ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
@@ -73,7 +73,7 @@ class Service:
         self.gate = CredentialGate(self.database, peppers)
         self.failures = FailedAuthentications()
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
-        self.limiter: Limiter = connect(settings.redis_url) if settings.redis_url else LocalLimiter()
+        self.limiter = connect(settings.redis_url)
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
         self._background: list[asyncio.Task[None]] = []

@@ -64,8 +64,8 @@ class Limiter(Protocol):
     async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
 
-    async def forget(self, key: str) -> None:
-        """Count the key anew, where it can be reached."""
+    async def forget(self, key: str) -> bool:
+        """Count the key anew; whether the count of all processes could be reached. If not, it ends there by itself when the burst is whole again."""
 
 
 class LocalLimiter:
@@ -80,9 +80,10 @@ class LocalLimiter:
         """The decision by this process's count."""
         return self.decide(key, limit, time.monotonic(), cost)
 
-    async def forget(self, key: str) -> None:
+    async def forget(self, key: str) -> bool:
         """Count the key anew."""
         self._arrivals.pop(key, None)
+        return True
 
     def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
         """The decision at `now` (monotonic seconds); refused requests cost nothing."""
@@ -191,22 +192,24 @@ class RedisLimiter:
         self._broken_until = 0.0
         log("limiter.recovered")
 
-    async def forget(self, key: str) -> None:
-        """Count the key anew.
-
-        Raises:
-            RedisError: Redis cannot be reached.
-        """
+    async def forget(self, key: str) -> bool:
+        """Count the key anew; whether Redis could be reached."""
         await self._local.forget(key)
-        await self._redis.delete(_name(key))
+        try:
+            await self._redis.delete(_name(key))
+        except (RedisError, OSError):
+            return False
+        return True
 
 
 def _name(key: str) -> str:
     return f"rollhouse:rate:{key}"
 
 
-def connect(url: str) -> RedisLimiter:
-    """The limiter that counts in the Redis of `url`; no connection is made before the first request."""
+def connect(url: str | None) -> Limiter:
+    """The limiter that counts in the Redis of `url`, without one in this process; no connection is made before the first request."""
+    if url is None:
+        return LocalLimiter()
     redis = Redis.from_url(
         url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,

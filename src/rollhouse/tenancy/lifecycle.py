@@ -8,7 +8,7 @@ from rollhouse.database.pool import Database, Row
 from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
 from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, quoted
-from rollhouse.tenancy.tenants import Tenant, change_tenant, find_tenant
+from rollhouse.tenancy.tenants import COLUMNS, Tenant, change_tenant, find_tenant
 
 GRACE_DAYS = 30
 MOST_GRACE_DAYS = 365
@@ -30,7 +30,7 @@ _STATE = (
 _PURGE = "SELECT rollhouse.purge_tenant($1, $2) AS gone"
 _BIND = "SELECT set_config('rollhouse.tenant', $1, true)"
 _DUE = (
-    "SELECT slug FROM rollhouse.tenants WHERE status = 'deleting' AND purge_after <= clock_timestamp()"
+    f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE status = 'deleting' AND purge_after <= clock_timestamp()"
     f" AND last_modified <= clock_timestamp() - interval '{SETTLE_SECONDS} seconds' ORDER BY purge_after"
 )
 
@@ -108,15 +108,16 @@ async def purge_tenant(database: Database, slug: str, *, cause: Cause, progress:
     return removed
 
 
-async def purge_due_tenants(database: Database, *, cause: Cause) -> list[str]:
-    """The slugs of the tenants whose grace is over and which this call has purged; any number of processes may do so at once."""
+async def purge_due_tenants(database: Database, *, cause: Cause) -> list[Tenant]:
+    """The tenants whose grace is over and which this call has purged; any number of processes may do so at once."""
     purged = []
     for row in await database.query(_DUE):
+        due = Tenant(**dict(row.items()))
         try:
-            await purge_tenant(database, row["slug"], cause=cause)
+            await purge_tenant(database, due.slug, cause=cause)
         except (NotFound, Conflict):  # another process was quicker, or the slug has come to stand for a new tenant
             continue
-        purged.append(row["slug"])
+        purged.append(due)
     return purged
 
 

@@ -91,6 +91,7 @@ _NOTE_USE = (
     "UPDATE rollhouse.operator_keys SET last_used = clock_timestamp() WHERE id = $1"
     f" AND (last_used IS NULL OR last_used < clock_timestamp() - interval '{LAST_USE_SECONDS} seconds')"
 )
+_RENEW_MAC = "UPDATE rollhouse.operator_keys SET mac = $2, pepper_version = $3 WHERE id = $1 AND pepper_version = $4"
 _NOBODY = UUID(int=0)
 
 
@@ -139,6 +140,8 @@ async def revoke_key(database: Database, name: str, *, cause: Cause) -> Operator
 async def verify_key(database: Database, peppers: Peppers, key: str) -> Operator:
     """The operator that a key stands for. One look-up each time, so that a revocation holds at once.
 
+    A key that an old pepper verifies is stored anew by the current one, so that the old one can go.
+
     Raises:
         Unauthorized: it is no live key; the same error whatever the reason (threats T25, T26).
         Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
@@ -153,6 +156,8 @@ async def verify_key(database: Database, peppers: Peppers, key: str) -> Operator
     is_right = hmac.compare_digest(peppers.mac(found["pepper_version"], key), found["mac"])
     if not is_right or found["revoked"] is not None or found["is_expired"]:
         raise Unauthorized(_WRONG)
+    if found["pepper_version"] != peppers.current:
+        await database.query(_RENEW_MAC, found["id"], peppers.mac(peppers.current, key), peppers.current, found["pepper_version"])
     if found["last_used"] is None or found["last_used"] < now - timedelta(seconds=LAST_USE_SECONDS):
         await database.query(_NOTE_USE, found["id"])
     return Operator(found["id"], frozenset(found["scopes"]))

@@ -12,6 +12,7 @@ from rollhouse.database.pool import Database
 from rollhouse.journal import sealing
 from rollhouse.journal.audit import cause_of
 from rollhouse.journal.sealing import AuditKey
+from rollhouse.limits.gcra import Limiter
 from rollhouse.telemetry.logs import log, log_fault
 from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, job_failures
 from rollhouse.tenancy.lifecycle import purge_due_tenants
@@ -46,8 +47,9 @@ class Job(msgspec.Struct, frozen=True):
 class Worker:
     """The jobs of one process."""
 
-    def __init__(self, database: Database, key: AuditKey) -> None:
+    def __init__(self, database: Database, key: AuditKey, limiter: Limiter) -> None:
         self._database = database
+        self._limiter = limiter
         self._key = key
         self._stopping = asyncio.Event()
         self._whole_since = datetime.min.replace(tzinfo=UTC)
@@ -87,8 +89,9 @@ class Worker:
             self._whole_since = now
 
     async def _purge(self) -> None:
-        for slug in await purge_due_tenants(self._database, cause=cause_of("worker")):
-            log("tenant.purged", slug=slug)
+        for purged in await purge_due_tenants(self._database, cause=cause_of("worker")):
+            log("tenant.purged", slug=purged.slug)
+            await self._limiter.forget(str(purged.id))
 
     async def _delete_tokens(self) -> None:
         gone = TOKENS_AT_ONCE
@@ -119,9 +122,9 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
             continue
 
 
-async def work_until_stopped(database: Database, key: AuditKey) -> None:
+async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter) -> None:
     """Do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
-    worker = Worker(database, key)
+    worker = Worker(database, key, limiter)
     loop = asyncio.get_running_loop()
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, worker.stop)
