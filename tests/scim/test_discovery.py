@@ -186,7 +186,8 @@ def test_the_configuration_states_every_feature() -> None:
     assert type(CONFIG["bulk"]["maxOperations"]) is type(CONFIG["bulk"]["maxPayloadSize"]) is int
     assert CONFIG["filter"] == {"supported": True, "maxResults": 200}
     assert CONFIG["patch"]["supported"] is True
-    assert [scheme["type"] for scheme in CONFIG["authenticationSchemes"]] == ["oauthbearertoken"]
+    assert [scheme["type"] for scheme in CONFIG["authenticationSchemes"]] == ["oauthbearertoken", "oauth2"]
+    assert [scheme["primary"] for scheme in CONFIG["authenticationSchemes"]] == [True, False]
     assert all({"name", "description", "type"} <= scheme.keys() for scheme in CONFIG["authenticationSchemes"])
     assert CONFIG["meta"]["location"] == f"{BASE}/ServiceProviderConfig"
 

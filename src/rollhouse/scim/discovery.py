@@ -26,7 +26,14 @@ def service_provider_config(base_url: str, page_size_limit: int) -> dict[str, An
                 "description": "The tenant's SCIM secret as a bearer token",
                 "specUri": "https://www.rfc-editor.org/info/rfc6750",
                 "primary": True,
-            }
+            },
+            {
+                "type": "oauth2",
+                "name": "OAuth 2.0 client credentials",
+                "description": "An access token of the tenant's own token endpoint as a bearer token",
+                "specUri": "https://www.rfc-editor.org/info/rfc6749",
+                "primary": False,
+            },
         ],
         "meta": {"resourceType": "ServiceProviderConfig", "location": f"{base_url}/ServiceProviderConfig"},
     }
