@@ -54,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Sustained requests a second of one tenant that has no limit of its own; 0 means no limit."""
     burst: int = 200
     """Requests that a tenant may make at once after a pause."""
+    cycle_gap_seconds: int = 300
+    """After how long a pause a request of an identity provider begins a new provisioning cycle."""
+    request_log_days: int = 30
+    """Days that the request log of tenants is kept."""
     federation_hosts: str = "login.microsoftonline.com,login.windows.net,sts.windows.net,login.microsoftonline.us,login.partner.microsoftonline.cn"
     """Hosts from which keys of federated clients may be fetched: names (https, port 443, public addresses) and origins (http://127.0.0.1:8400) with commas."""
 

@@ -28,7 +28,7 @@ def worker(invocation: Invocation, metrics_port: int | None) -> None:
         if findings:
             raise Precondition("The database cannot be worked on:\n" + "\n".join(findings))
         serve_metrics(settings.host, port)
-        await work_until_stopped(database, key, connect(settings.redis_url))
+        await work_until_stopped(database, key, connect(settings.redis_url), request_log_days=settings.request_log_days)
 
     invocation.run(work)
 

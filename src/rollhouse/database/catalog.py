@@ -3,10 +3,14 @@
 from rollhouse.database.pool import Database
 from rollhouse.database.tables import SCHEMA
 
-GLOBAL_TABLES = ("alembic_version", "idempotency_keys", "operator_keys", "tenants")
-"""The only tables without a tenant: the app role reads them before or outside any tenant."""
+GLOBAL_TABLES = ("alembic_version", "idempotency_keys", "operator_keys", "request_failures", "request_hours", "tenant_health", "tenants")
+"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Three of them hold counts and times alone."""
 DEFINER_FUNCTIONS = (
+    "append_requests",
     "delete_expired_tokens",
+    "erase_requests",
+    "forget_old_counts",
+    "keep_request_days",
     "note_uses",
     "pepper_versions",
     "purge_tenant",
@@ -25,8 +29,15 @@ POLICIES = {
     ("credentials", "credential_lookup"),
     ("credentials", "owner_note_use"),
     ("credentials", "owner_purge"),
+    ("erasures", "owner_erase"),
+    ("erasures", "owner_purge"),
+    ("erasures", "owner_read"),
     ("oauth_clients", "owner_purge"),
     ("oauth_clients", "owner_read"),
+    ("requests", "owner_append"),
+    ("requests", "owner_erase"),
+    ("requests", "owner_purge"),
+    ("requests", "owner_read"),
 }
 """Policies beside `tenant_isolation`: what the functions above need, granted to the owner role only."""
 

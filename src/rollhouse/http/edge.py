@@ -9,6 +9,8 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
+from rollhouse.activity.entries import Entry
+from rollhouse.http.answers import header
 from rollhouse.http.service import Service
 from rollhouse.journal.audit import new_request_id
 from rollhouse.limits.gcra import Decision, Limit
@@ -21,6 +23,8 @@ from rollhouse.telemetry.metrics import request_seconds, tolerance_count
 _SLASHES = re.compile(r"/{2,}")
 _ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
 _TOO_LARGE = 413
+_REFUSED = 400
+_TENANTS = "/t/"
 _BODY_METHODS = ("POST", "PUT", "PATCH")
 DRAIN_BYTES = 64 * 1024
 DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
@@ -48,6 +52,7 @@ class Edge:
         state: dict[str, Any] = {**scope.get("state", {}), "noted": noted, "service": self._service, "request_id": new_request_id()}
         scope["state"] = state
         status = 0
+        answered = b""
 
         has_body = method in _BODY_METHODS
 
@@ -58,7 +63,7 @@ class Edge:
             return message  # type: ignore[return-value]
 
         async def send_noting_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"], (b"x-request-id", state["request_id"].encode())]
@@ -67,6 +72,8 @@ class Edge:
                 message["headers"] = headers
                 if has_body:
                     await _drain(receive, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
+            elif status >= _REFUSED or method in _BODY_METHODS:
+                answered = message.get("body", b"")  # type: ignore[assignment]
             await send(message)
 
         try:
@@ -75,10 +82,16 @@ class Edge:
             log_fault("edge.fault", error, method=method)
             if status == 0:
                 await _send_fault(send_noting_status)
+        self._conclude(scope, status, time.perf_counter() - started, answered)
+
+    def _conclude(self, scope: Any, status: int, seconds: float, answered: bytes) -> None:
+        """Measure a request that has been answered, and tell the request log of it if its path is a tenant's."""
         route = scope.get("path_template") or "unmatched"
-        request_seconds(route, method if route != "unmatched" else "any", status).observe(time.perf_counter() - started)
-        for tolerance in noted:
+        request_seconds(route, scope["method"] if route != "unmatched" else "any", status).observe(seconds)
+        for tolerance in scope["state"]["noted"]:
             tolerance_count(tolerance.value).inc()
+        if status and scope["path"].startswith(_TENANTS):
+            self._service.request_log.note(_entry(scope, status, seconds, answered))
 
 
 def tidy_path(path: str, noted: set[Tolerance]) -> str:
@@ -101,6 +114,35 @@ def rate_headers(limit: Limit, decision: Decision) -> list[tuple[bytes, bytes]]:
     """RateLimit-Policy and RateLimit: what the tenant may spend, what is left of it, and when all of it is there again."""
     left = f'"tenant";r={decision.remaining};t={decision.reset_seconds}'
     return [(b"ratelimit-policy", limit.policy.encode()), (b"ratelimit", left.encode())]
+
+
+def _entry(scope: Any, status: int, seconds: float, answered: bytes) -> Entry:
+    """What the request log is told of a request to a path of a tenant."""
+    state = scope["state"]
+    _, _, slug, *rest = scope["path"].split("/", 3)
+    exchange = state.get("exchange")
+    wrong = state.get("wrong_secret")
+    entry = Entry(
+        slug=slug,
+        request_id=state["request_id"],
+        method=scope["method"],
+        path="/" + rest[0] if rest else "/",
+        query=scope["query_string"],
+        status=status,
+        began=time.monotonic() - seconds,
+        seconds=seconds,
+        user_agent=header(scope, b"user-agent"),
+        answer_body=answered,
+    )
+    if exchange is not None:
+        entry.credential_id = str(exchange.credential_id)
+        entry.request_body = exchange.read_body
+        entry.looked_for = exchange.looked_for
+        entry.tolerances = tuple(one.value for one in state["noted"])
+    elif wrong is not None:
+        entry.reason = wrong.why
+        entry.credential_id = str(wrong.credential_id) if wrong.credential_id is not None else None
+    return entry
 
 
 async def _drain(receive: Receive, limit_bytes: int) -> None:

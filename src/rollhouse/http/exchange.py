@@ -16,6 +16,7 @@ from rollhouse.limits.gcra import Limit
 from rollhouse.scim.conditions import field_of, resolve_filter
 from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, TooManyRequests, quoted
 from rollhouse.scim.filters import parse_filter
+from rollhouse.scim.keys import index_key
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
 from rollhouse.scim.tolerances import Tolerance
@@ -40,7 +41,10 @@ class Exchange:
         self.service = service
         self.tenant = tenant
         self.noted: set[Tolerance] = scope["state"]["noted"]
+        self.credential_id = access.credential_id
         self.cause = Cause(f"credential:{access.credential_id}", scope["state"]["request_id"])
+        self.read_body = b""
+        self.looked_for: str | None = None
         self._scope = scope
         self._deadline = deadline
         self._parameters: dict[str, str] | None = None
@@ -142,7 +146,9 @@ class Exchange:
         condition = resolve_filter(resource_type, parse_filter(text, self.noted)) if text.strip() else None
         by = self.parameters.get("sortby", "").strip()
         sort = Sort(field_of(resource_type, by), self.parameters.get("sortorder", "").lower() == "descending") if by else None
-        return Query(condition, sort, self._start_index(), self._count())
+        found = Query(condition, sort, self._start_index(), self._count())
+        self.looked_for = index_key(str(found.key.value)) if found.key is not None else None
+        return found
 
     def _start_index(self) -> int:
         asked = self._integer("startindex", 1)
@@ -187,7 +193,8 @@ class Exchange:
         self._deadline.at += BODY_SECONDS  # the time that a client takes to send is not the service's
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await request.body()
+                self.read_body = await request.body()
+                return self.read_body
         except TimeoutError:
             raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS} seconds; send the request again.") from None
         finally:

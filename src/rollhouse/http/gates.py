@@ -10,9 +10,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from rollhouse.http.exchange import COST_OF_READ, COST_OF_WRITE, Exchange
 from rollhouse.http.service import Service
 from rollhouse.http.sources import source_of
-from rollhouse.scim.errors import TooManyRequests, Unauthorized, Unavailable
+from rollhouse.scim.errors import TooManyRequests, Unavailable
 from rollhouse.scim.tolerances import Tolerance
-from rollhouse.tenancy.access import Access
+from rollhouse.tenancy.access import Access, WrongSecret
 from rollhouse.tenancy.secrets import bearer_secret, lookup_id_of
 from rollhouse.tenancy.tenants import Tenant
 
@@ -57,7 +57,8 @@ async def _pass_tenant_gate(service: Service, scope: Scope) -> Access:
     secret, pasted = bearer_secret(headers[0].decode("latin-1")) if len(headers) == 1 else ("", False)
     try:
         access = await service.gate.access_by(scope["path_params"]["tenant"], secret, is_read=scope["method"] in _READS)  # type: ignore[typeddict-item]
-    except Unauthorized:
+    except WrongSecret as error:
+        scope["state"]["wrong_secret"] = error
         await service.failures.note(lookup_id_of(secret), source_of(scope, service.trusted_proxies))
         raise
     if pasted:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 
+from rollhouse.activity.live import Live
+from rollhouse.activity.request_log import RequestLog, keep_days
 from rollhouse.database.changes import Changes
 from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
@@ -29,6 +31,7 @@ IN_FLIGHT_LINE = 1000
 IN_FLIGHT_WAIT_SECONDS = 1.0
 NOTE_USES_SECONDS = 10.0
 """How often the uses of credentials are written; of one credential at most once a minute."""
+KEEP_DAYS_SECONDS = 3600.0
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -74,6 +77,8 @@ class Service:
         self.failures = FailedAuthentications()
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
         self.limiter = connect(settings.redis_url)
+        self.live = Live(settings.redis_url)
+        self.request_log = RequestLog(self.database, self.live, gap_seconds=settings.cycle_gap_seconds)
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
         self._background: list[asyncio.Task[None]] = []
@@ -85,13 +90,15 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
-        self._background = [asyncio.create_task(work()) for work in (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses)]
+        background = (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses, self.request_log.write, self.live.listen)
+        self._background = [asyncio.create_task(work()) for work in background]
 
     async def stop(self) -> None:
         """End what was started; statements under way have five seconds."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.request_log.flush()
         with contextlib.suppress(ScimError):
             await note_uses(self.database, self.gate.take_uses())
         await self.database.close()
@@ -138,3 +145,11 @@ class Service:
             if found:
                 await asyncio.sleep(CHECK_SECONDS)
         log("service.ready")
+        await self._keep_days()
+
+    async def _keep_days(self) -> None:
+        """See to it that the request log has room for today, also where no worker runs."""
+        while True:
+            with contextlib.suppress(ScimError):
+                await keep_days(self.database)
+            await asyncio.sleep(KEEP_DAYS_SECONDS)

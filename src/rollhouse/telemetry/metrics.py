@@ -21,10 +21,20 @@ AUDIT_SEAL_LAG_SECONDS = Gauge(
 )
 JOB_FAILURES = Counter("rollhouse_job_failures", "Times that a job of the worker failed, by its name.", ("job",), registry=REGISTRY)
 
+REQUEST_LOG_WAITING = Gauge("rollhouse_request_log_waiting", "Entries that wait to be written to the request log.", registry=REGISTRY)
+REQUEST_LOG_DROPPED = Counter(
+    "rollhouse_request_log_dropped",
+    "Entries that the request log did not keep (a whole one, or its body), by the bound they met: queue, body, refused, database.",
+    ("bound",),
+    registry=REGISTRY,
+)
+
 request_seconds = lru_cache(maxsize=2000)(REQUEST_SECONDS.labels)
 """The cached child of the histogram for one combination of labels."""
 tolerance_count = lru_cache(maxsize=100)(TOLERANCES.labels)
 """The cached child of the counter for one tolerance."""
+request_log_dropped = lru_cache(maxsize=10)(REQUEST_LOG_DROPPED.labels)
+"""The cached child of the counter for one bound."""
 job_failures = lru_cache(maxsize=100)(JOB_FAILURES.labels)
 """The cached child of the counter for one job."""
 

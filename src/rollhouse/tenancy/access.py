@@ -5,6 +5,7 @@ import math
 import time
 from collections import OrderedDict
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,21 @@ BEARER_KINDS = ("secret", "access_token")
 _WRONG = "The request carries no valid SCIM secret for this URL. Copy the Tenant URL and a current secret from the portal again."
 _SUSPENDED = "This tenant is suspended; provisioning is refused until its operator resumes it."
 _DELETING = "This tenant is being deleted; nothing can be provisioned to it any more."
+
+
+Why = Literal["missing", "format", "mistyped", "unknown", "revoked", "expired", "other_connection", "wrong"]
+
+
+class WrongSecret(Unauthorized):
+    """The one refusal of every secret that does not open the path, the same in every word (threats T01, T25, T26).
+
+    `why` tells the tenant in the path what is wrong, by the shape of the secret alone; `credential_id` is set when it is one of its own.
+    """
+
+    def __init__(self, why: Why, credential_id: UUID | None = None) -> None:
+        super().__init__(_WRONG)
+        self.why = why
+        self.credential_id = credential_id
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -78,7 +94,7 @@ class CredentialGate:
         """The tenant of the path, if the secret is a live one of its own.
 
         Raises:
-            Unauthorized: it is not; the same error whatever the reason (threats T01, T25, T26).
+            WrongSecret: it is not; the same answer whatever the reason.
             Forbidden: the tenant is suspended or being deleted.
             Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
         """
@@ -88,7 +104,7 @@ class CredentialGate:
         is_right = hmac.compare_digest(expected, known.mac)
         access = known.access
         if not is_right or access is None or access.tenant.slug != slug or not known.is_live:
-            raise Unauthorized(_WRONG)
+            raise _wrong(slug, secret, known, is_right=is_right)
         if access.tenant.status != "active":
             _check_status(access.tenant, is_read=is_read)
         if access.credential_id not in self._uses and len(self._uses) < USES_LIMIT:
@@ -160,6 +176,23 @@ async def resolve(database: Database, lookup_id: str) -> _Known:
 
 def _end(asked: float, seconds_left: float | None) -> float:
     return math.inf if seconds_left is None else asked + seconds_left
+
+
+def _wrong(slug: str, secret: str, known: _Known, *, is_right: bool) -> WrongSecret:
+    access = known.access
+    if access is None:
+        if not secret:
+            return WrongSecret("missing")
+        if lookup_id_of(secret) is None:
+            return WrongSecret("format")
+        return WrongSecret("unknown" if is_well_typed(secret) else "mistyped")
+    if access.tenant.slug != slug:
+        return WrongSecret("other_connection" if is_right and known.is_live else "unknown")
+    if not is_well_typed(secret):
+        return WrongSecret("mistyped", access.credential_id)
+    if not is_right or known.kind not in BEARER_KINDS:
+        return WrongSecret("wrong", access.credential_id)
+    return WrongSecret("revoked" if known.revoked is not None else "expired", access.credential_id)
 
 
 def _check_status(tenant: Tenant, *, is_read: bool) -> None:

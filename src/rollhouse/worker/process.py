@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from rollhouse.activity.request_log import keep_days
 from rollhouse.database.pool import Database
 from rollhouse.journal import sealing
 from rollhouse.journal.audit import cause_of
@@ -26,12 +27,19 @@ RECENT = timedelta(minutes=10)
 WHOLE = timedelta(hours=1)
 """How often it looks through the whole audit."""
 TOKENS_AT_ONCE = 1000
+REQUEST_LOG_SECONDS = 600.0
+ERASE_SECONDS = 60.0
+ERASED_AT_ONCE = 100
+COUNTS_DAYS = 90
+"""How long the counts of requests by hour are kept."""
 LONGEST_PAUSE_SECONDS = 60.0
 """Longest pause before a job that failed is tried again, unless its interval is longer."""
 GRACE_SECONDS = 3.0
 """What a job under way has to finish its batch; after that its transaction is undone. The connections have two seconds more."""
 
 _DELETE_TOKENS = "SELECT rollhouse.delete_expired_tokens($1) AS gone"
+_ERASE = "SELECT rollhouse.erase_requests($1) AS erased"
+_FORGET_COUNTS = "SELECT rollhouse.forget_old_counts($1)"
 _DELETE_IDEMPOTENCY_KEYS = "DELETE FROM rollhouse.idempotency_keys WHERE created < clock_timestamp() - interval '24 hours'"
 _CURE = "the job is tried again by itself; if this line comes again and again, check Postgres and run: rollhouse doctor"
 
@@ -47,7 +55,8 @@ class Job(msgspec.Struct, frozen=True):
 class Worker:
     """The jobs of one process."""
 
-    def __init__(self, database: Database, key: AuditKey, limiter: Limiter) -> None:
+    def __init__(self, database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int) -> None:
+        self._request_log_days = request_log_days
         self._database = database
         self._limiter = limiter
         self._key = key
@@ -58,6 +67,8 @@ class Worker:
             Job("purge_tenants", PURGE_SECONDS, self._purge),
             Job("delete_tokens", TOKENS_SECONDS, self._delete_tokens),
             Job("delete_idempotency_keys", IDEMPOTENCY_SECONDS, self._delete_idempotency_keys),
+            Job("keep_request_log", REQUEST_LOG_SECONDS, self._keep_request_log),
+            Job("erase_requests", ERASE_SECONDS, self._erase_requests),
         )
 
     def stop(self) -> None:
@@ -101,6 +112,15 @@ class Worker:
     async def _delete_idempotency_keys(self) -> None:
         await self._database.query(_DELETE_IDEMPOTENCY_KEYS)
 
+    async def _keep_request_log(self) -> None:
+        await keep_days(self._database, kept_days=self._request_log_days)
+        await self._database.query(_FORGET_COUNTS, COUNTS_DAYS)
+
+    async def _erase_requests(self) -> None:
+        erased = ERASED_AT_ONCE
+        while erased == ERASED_AT_ONCE and not self._stopping.is_set():
+            erased = (await self._database.query(_ERASE, ERASED_AT_ONCE))[0]["erased"]
+
 
 async def repeat(job: Job, stopping: asyncio.Event) -> None:
     """Do a job at its interval until `stopping` is set. After a failure it is tried again after 1, 2, 4 ... seconds, at most a minute or its interval."""
@@ -122,9 +142,9 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
             continue
 
 
-async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter) -> None:
+async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int) -> None:
     """Do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
-    worker = Worker(database, key, limiter)
+    worker = Worker(database, key, limiter, request_log_days=request_log_days)
     loop = asyncio.get_running_loop()
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, worker.stop)

@@ -1,0 +1,162 @@
+"""One request as the edge knows it when it has been answered, and the row that the request log makes of it."""
+
+import hashlib
+import re
+import time
+from typing import Any
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from rollhouse.activity.redaction import BLANK, redact
+from rollhouse.scim.keys import fold_text, index_key
+from rollhouse.scim.memberships import is_resource_id
+from rollhouse.scim.schemas import RESOURCE_TYPES
+
+PATH_LIMIT = 500
+QUERY_LIMIT = 2000
+CLIENT_LIMIT = 200
+DETAIL_LIMIT = 500
+_FAILED = 400
+_UNPROVEN = 401
+_TYPES = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
+_NAME = re.compile(r"[A-Za-z]{1,64}")
+_SECRETS = re.compile("scim(?:sk|cs|at|ok)[_%][^\\s\"'&/?]*", re.IGNORECASE)
+"""Whatever begins like a secret, whole: somebody has put it into a URL or a body by mistake (threat T27)."""
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """What one request leaves; `path` is the part behind the tenant's slug, `began` is in monotonic seconds.
+
+    `reason` says why a secret was refused, by its shape alone; `looked_for` is the key of a filter that an index answers.
+    """
+
+    slug: str
+    request_id: str
+    method: str
+    path: str
+    query: bytes
+    status: int
+    began: float
+    seconds: float
+    user_agent: bytes = b""
+    credential_id: str | None = None
+    reason: str | None = None
+    looked_for: str | None = None
+    tolerances: tuple[str, ...] = ()
+    request_body: bytes = b""
+    answer_body: bytes = b""
+
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the database stores of an entry; `age` is in seconds, `looked_for` in hexadecimal."""
+
+    slug: str
+    age: float
+    request_id: str
+    method: str
+    path: str
+    status: int
+    microseconds: int
+    kind: str
+    query: str | None = None
+    credential_id: str | None = None
+    reason: str | None = None
+    scim_type: str | None = None
+    detail: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    looked_for: str | None = None
+    user_agent: str | None = None
+    tolerances: tuple[str, ...] = ()
+    request_body: str | None = None
+    response_body: str | None = None
+
+
+def row_of(entry: Entry) -> Row:
+    """The row of an entry: bodies redacted, everything bounded, and what happened as one word (`kind`).
+
+    Kinds are read, created, updated, deactivated, deleted, refused (no valid secret) and failed.
+    """
+    parts = entry.path.split("/")
+    endpoint = parts[3] if len(parts) > 3 and parts[1:3] == ["scim", "v2"] else ""  # noqa: PLR2004 - "", scim, v2, <endpoint>, <id>
+    known = _TYPES.get(endpoint.lower())
+    request_text, request = redact(entry.request_body)
+    answer_text, answer = redact(entry.answer_body)
+    found = parts[4] if len(parts) > 4 and is_resource_id(parts[4]) else None  # noqa: PLR2004
+    if found is None and isinstance(answer, dict) and entry.status < _FAILED and is_resource_id(str(answer.get("id"))):
+        found = str(answer["id"])
+    is_failure = entry.status >= _FAILED and isinstance(answer, dict)
+    return Row(
+        slug=entry.slug,
+        age=max(0.0, time.monotonic() - entry.began),
+        request_id=entry.request_id,
+        method=entry.method[:16],
+        path=_clean(entry.path, PATH_LIMIT) or "/",
+        query=_clean(unquote_plus(entry.query.decode("latin-1"), errors="replace"), QUERY_LIMIT),
+        status=entry.status,
+        microseconds=int(entry.seconds * 1e6),
+        kind=_kind(entry, request),
+        credential_id=entry.credential_id,
+        reason=entry.reason,
+        scim_type=_word(answer.get("scimType")) if is_failure else None,
+        detail=_clean(str(answer.get("detail", "")), DETAIL_LIMIT) if is_failure else None,
+        resource_type=known.name if known is not None else (endpoint if _NAME.fullmatch(endpoint) else None),
+        resource_id=found,
+        looked_for=_hashed(entry.looked_for or _name_in(request)),
+        user_agent=_clean(entry.user_agent.decode("latin-1"), CLIENT_LIMIT),
+        tolerances=entry.tolerances,
+        request_body=_clean(request_text or "", None),
+        response_body=_clean(answer_text or "", None),
+    )
+
+
+def _kind(entry: Entry, request: Any) -> str:
+    if entry.status == _UNPROVEN:
+        return "refused"
+    if entry.status >= _FAILED:
+        return "failed"
+    if entry.method == "POST" and not entry.path.endswith("/.search"):
+        return "created"
+    if entry.method == "DELETE":
+        return "deleted"
+    if entry.method in ("PUT", "PATCH"):
+        return "deactivated" if _deactivates(request) else "updated"
+    return "read"
+
+
+def _deactivates(request: Any) -> bool:
+    """Whether a PUT or PATCH says that the account is not active any more, in any of the forms that clients send."""
+    if not isinstance(request, dict):
+        return False
+    told = [request, *(request.get("Operations") or request.get("operations") or [])]
+    for one in told if len(told) <= 101 else ():  # noqa: PLR2004 - a PATCH has at most 100 operations
+        if not isinstance(one, dict):
+            continue
+        value = one.get("value")
+        active = value if str(one.get("path", "")).lower() == "active" else (value.get("active") if isinstance(value, dict) else one.get("active"))
+        if isinstance(active, list):
+            active = active[0].get("value") if active and isinstance(active[0], dict) else None
+        if str(active).lower() == "false":
+            return True
+    return False
+
+
+def _name_in(request: Any) -> str | None:
+    """The key of the user name in a request that creates or replaces a user: a refused one has no id to be found by."""
+    name = request.get("userName") if isinstance(request, dict) else None
+    return index_key(fold_text(name, case_exact=False)) if isinstance(name, str) else None
+
+
+def _hashed(key: str | None) -> str | None:
+    return hashlib.sha256(key.encode(errors="replace")).digest()[:16].hex() if key is not None else None
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
+def _clean(text: str, limit: int | None) -> str | None:
+    """The text without what Postgres or a page cannot hold and without what looks like a secret of ours, cut; None if nothing is left."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _SECRETS.sub(BLANK, text)[:limit]) or None

@@ -1,0 +1,111 @@
+"""The health of a tenant's provisioning: what its counters and times mean, and what follows for who looks after it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from rollhouse.database.pool import Database, Row
+
+STALLED_AFTER = timedelta(hours=2)
+"""Entra comes every 40 minutes: three cycles missed."""
+FAILURES_IN_A_ROW = 5
+CYCLE = timedelta(minutes=40)
+"""Entra ID's fixed interval between two cycles."""
+
+State = Literal["unused", "failing", "stalled", "healthy"]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What is known of a tenant's requests, as counts and times; None for what never happened."""
+
+    tenant_id: UUID
+    first_request: datetime | None = None
+    last_request: datetime | None = None
+    last_success: datetime | None = None
+    last_failure: datetime | None = None
+    failures_since_success: int = 0
+    first_write: datetime | None = None
+    last_write: datetime | None = None
+    cycles: int = 0
+    cycle_began: datetime | None = None
+    previous_cycle_began: datetime | None = None
+    client: str | None = None
+
+    def state(self, now: datetime | None = None) -> State:
+        """`unused` before the first success, `failing` after five failures in a row, `stalled` after two silent hours, else `healthy`."""
+        if self.failures_since_success >= FAILURES_IN_A_ROW:
+            return "failing"
+        if self.last_success is None:
+            return "unused"
+        return "stalled" if (now or datetime.now(UTC)) - self.last_success > STALLED_AFTER else "healthy"
+
+    @property
+    def next_cycle(self) -> datetime | None:
+        """When the next cycle is to be expected: as long after the last one as that was after the one before it, at most Entra's 40 minutes."""
+        if self.cycle_began is None:
+            return None
+        usual = self.cycle_began - self.previous_cycle_began if self.previous_cycle_began is not None else CYCLE
+        return self.cycle_began + min(usual, CYCLE)
+
+
+class Hour(msgspec.Struct, frozen=True):
+    """How many requests of one kind a tenant made in one hour."""
+
+    hour: datetime
+    kind: str
+    count: int
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """Failures of one kind: method, resource type, status and reason in one text."""
+
+    tenant_id: UUID
+    slug: str
+    fingerprint: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+
+
+_COLUMNS = ", ".join(Health.__struct_fields__)
+_HEALTH = f"SELECT {_COLUMNS} FROM rollhouse.tenant_health WHERE tenant_id = $1"
+_ALL = f"SELECT {_COLUMNS} FROM rollhouse.tenant_health WHERE tenant_id = ANY ($1)"
+_HOURS = "SELECT hour, kind, count FROM rollhouse.request_hours WHERE tenant_id = $1 AND hour >= $2 ORDER BY hour, kind"
+_ALL_HOURS = "SELECT hour, kind, sum(count)::bigint FROM rollhouse.request_hours WHERE hour >= $1 GROUP BY hour, kind ORDER BY hour, kind"
+_CLUSTERS = (
+    "SELECT f.tenant_id, t.slug, f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
+    " JOIN rollhouse.tenants t ON t.id = f.tenant_id WHERE f.last_seen >= $1 ORDER BY f.last_seen DESC LIMIT $2"
+)
+CLUSTERS_LIMIT = 100
+
+
+async def health_of(database: Database, tenant_id: UUID) -> Health:
+    """The tenant's health; one that never was asked for anything has no times."""
+    rows = await database.look_up(_HEALTH, tenant_id)
+    return Health(*rows[0]) if rows else Health(tenant_id)
+
+
+async def health_of_many(database: Database, tenant_ids: list[UUID]) -> dict[UUID, Health]:
+    """The health of each of the tenants that has one."""
+    return {row["tenant_id"]: Health(*row) for row in await database.look_up(_ALL, tenant_ids)}
+
+
+async def hours_of(database: Database, tenant_id: UUID, since: datetime) -> list[Hour]:
+    """The tenant's requests by hour and kind."""
+    return [_hour(row) for row in await database.look_up(_HOURS, tenant_id, since)]
+
+
+async def hours_of_all(database: Database, since: datetime) -> list[Hour]:
+    """The requests of all tenants together by hour and kind."""
+    return [_hour(row) for row in await database.look_up(_ALL_HOURS, since)]
+
+
+async def failure_clusters(database: Database, since: datetime) -> list[Cluster]:
+    """Failures of all tenants that were seen again since then, the last seen first; at most 100."""
+    return [Cluster(*row) for row in await database.look_up(_CLUSTERS, since, CLUSTERS_LIMIT)]
+
+
+def _hour(row: Row) -> Hour:
+    return Hour(*row)

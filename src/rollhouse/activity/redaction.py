@@ -1,0 +1,66 @@
+"""A SCIM body as the request log keeps it: what no client may ever see again is blanked, other people's names in it are left out."""
+
+from typing import Any
+
+import msgspec
+
+from rollhouse.scim.messages import encode
+from rollhouse.scim.schemas import RESOURCE_TYPES, Attribute
+
+BODY_CHARACTERS_LIMIT = 16 * 1024
+"""Characters of a body that are kept."""
+PARSED_BYTES_LIMIT = 256 * 1024
+"""A larger body is not parsed, only counted."""
+BLANK = "[redacted]"
+
+
+def _never_shown(attributes: tuple[Attribute, ...]) -> set[str]:
+    found = {one.key for one in attributes if one.returned == "never" or one.mutability == "writeOnly"}
+    return found.union(*(_never_shown(one.sub_attributes) for one in attributes)) if attributes else found
+
+
+_HIDDEN = frozenset().union(*(_never_shown(schema.attributes) for known in RESOURCE_TYPES for schema in (known.schema, *known.extensions)))
+"""Names of attributes whose values are write-only or never returned, in lower case: `password`."""
+_OTHERS = {"members": frozenset({"display"}), "manager": frozenset({"displayname", "display"}), "groups": frozenset({"display"})}
+"""Parts of a resource that name somebody else: they would outlive his deletion."""
+
+
+def redact(body: bytes) -> tuple[str | None, Any]:
+    """What is kept of a body, and the body itself as a value; no text without a body, no value when it is not JSON or over 256 KiB.
+
+    The text is JSON, cut at 16,384 characters, or a note of how large the body was.
+    """
+    if not body:
+        return None, None
+    if len(body) > PARSED_BYTES_LIMIT:
+        return f"({len(body)} bytes, not kept)", None
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return f"({len(body)} bytes that are not JSON)", None
+    try:
+        text = encode(_without_secrets(value)).decode()
+    except RecursionError:
+        return f"({len(body)} bytes, nested too deep)", None
+    return (text if len(text) <= BODY_CHARACTERS_LIMIT else text[:BODY_CHARACTERS_LIMIT] + "..."), value
+
+
+def _without_secrets(value: Any, within: str = "") -> Any:
+    if isinstance(value, list):
+        return [_without_secrets(one, within) for one in value]
+    if not isinstance(value, dict):
+        return value
+    path = str(value.get("path", "")) if "op" in value else ""
+    left_out = _OTHERS.get(within, frozenset())
+    shown = {}
+    for name, inner in value.items():
+        key = name.lower()
+        leaf = key.rpartition(":")[2].partition("[")[0]
+        if leaf in _HIDDEN or any(part in _HIDDEN for part in leaf.split(".")):
+            shown[name] = BLANK
+        elif key == "value" and path:
+            target = path.lower().rpartition(":")[2].partition("[")[0]
+            shown[name] = BLANK if _HIDDEN & set(target.split(".")) else _without_secrets(inner, target)
+        elif key not in left_out:
+            shown[name] = _without_secrets(inner, leaf)
+    return shown

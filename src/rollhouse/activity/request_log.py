@@ -1,0 +1,168 @@
+"""The request log: noted without a wait while a request is answered, written in batches behind it, read by tenant and page."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from rollhouse.activity.entries import Entry, row_of
+from rollhouse.activity.live import Live
+from rollhouse.database.pool import Database, Transaction
+from rollhouse.scim.errors import ScimError
+from rollhouse.scim.messages import encode
+from rollhouse.telemetry.logs import log_fault
+from rollhouse.telemetry.metrics import REQUEST_LOG_WAITING, request_log_dropped
+
+WAITING_LIMIT = 10_000
+"""Entries that wait to be written; what comes on top is dropped and counted."""
+BODY_BYTES_WAITING_LIMIT = 64 * 1024 * 1024
+"""Bytes of bodies among them; over it, entries are kept without their bodies."""
+BATCH = 200
+LARGE_BYTES = 16 * 1024
+PAUSE_SECONDS = 0.2
+REFUSED_PER_HOUR = 500
+"""Rows of requests without a valid secret that one process keeps of one tenant in an hour: anybody can send them."""
+REFUSED_TENANTS = 10_000
+UNPROVEN = 401
+PAGE_LIMIT = 100
+KEPT_DAYS = 30
+DAYS_AHEAD = 3
+KEPT_BYTES = 50 * 1024**3
+"""The log of all tenants together; over it, the oldest day goes first."""
+
+_APPEND = "SELECT * FROM rollhouse.append_requests($1::jsonb, $2)"
+_KEEP_DAYS = "SELECT rollhouse.keep_request_days($1, $2, $3)"
+_HEADLINE = (
+    "id, at, request_id, method, path, query, status, microseconds, kind, credential_id, reason, scim_type, detail, resource_type, resource_id,"
+    " user_agent, tolerances"
+)
+
+
+class LoggedRequest(msgspec.Struct, frozen=True):
+    """One row as it is read: the headline of every request; the bodies are None unless they were asked for and kept."""
+
+    id: UUID
+    at: datetime
+    request_id: str
+    method: str
+    path: str
+    query: str | None
+    status: int
+    microseconds: int
+    kind: str
+    credential_id: UUID | None
+    reason: str | None
+    scim_type: str | None
+    detail: str | None
+    resource_type: str | None
+    resource_id: UUID | None
+    user_agent: str | None
+    tolerances: list[str]
+    request_body: str | None = None
+    response_body: str | None = None
+
+
+class RequestLog:
+    """Takes entries at once and writes them soon; it never makes a request wait or fail."""
+
+    def __init__(self, database: Database, live: Live, *, gap_seconds: float) -> None:
+        self._database = database
+        self._live = live
+        self._gap_seconds = gap_seconds
+        self._waiting: deque[Entry] = deque()
+        self._body_bytes = 0
+        self._refused: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def note(self, entry: Entry) -> None:
+        """Take an entry; over a bound it is dropped and counted."""
+        if entry.status == UNPROVEN and not self._may_keep_refused(entry.slug):
+            request_log_dropped("refused").inc()
+        elif len(self._waiting) >= WAITING_LIMIT:
+            request_log_dropped("queue").inc()
+        else:
+            size = len(entry.request_body) + len(entry.answer_body)
+            if self._body_bytes + size > BODY_BYTES_WAITING_LIMIT:
+                entry.request_body = entry.answer_body = b""
+                request_log_dropped("body").inc()
+                size = 0
+            self._body_bytes += size
+            self._waiting.append(entry)
+
+    async def write(self) -> None:
+        """Write what waits, again and again; runs until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write all that waits now; what Postgres does not take is dropped and counted."""
+        REQUEST_LOG_WAITING.set(len(self._waiting))
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._body_bytes -= sum(len(one.request_body) + len(one.answer_body) for one in batch)
+            rows = []
+            for entry in batch:
+                rows.append(row_of(entry))
+                if len(entry.request_body) + len(entry.answer_body) > LARGE_BYTES:
+                    await asyncio.sleep(0)  # a large body takes a millisecond: others go first
+            try:
+                told = await self._database.query(_APPEND, encode(rows).decode(), self._gap_seconds)
+            except ScimError as error:
+                request_log_dropped("database").inc(len(batch))
+                log_fault("request_log.not_written", error, rows=len(batch), cure="see the cause; the requests themselves were served")
+                return
+            await self._live.tell([one[0] for one in told])
+
+    def _may_keep_refused(self, slug: str) -> bool:
+        hour = int(time.monotonic() // 3600)
+        since, count = self._refused.get(slug, (hour, 0))
+        count = count + 1 if since == hour else 1
+        self._refused[slug] = (hour, count)
+        self._refused.move_to_end(slug)
+        if len(self._refused) > REFUSED_TENANTS:
+            self._refused.popitem(last=False)
+        return count <= REFUSED_PER_HOUR
+
+
+async def keep_days(database: Database, *, kept_days: int = KEPT_DAYS, kept_bytes: int = KEPT_BYTES) -> int:
+    """How many days of the log were made or dropped: those ahead are there, those past their time or beyond the size are gone."""
+    return int((await database.query(_KEEP_DAYS, DAYS_AHEAD, kept_days, kept_bytes))[0][0])
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests a page shows: older than the id `before` or newer than `after`; `outcome` is failed, refused, or a kind."""
+
+    before: UUID | None = None
+    after: UUID | None = None
+    kind: str | None = None
+    only_failures: bool = False
+    resource_id: UUID | None = None
+    limit: int = PAGE_LIMIT
+
+
+async def list_requests(tx: Transaction, wanted: Wanted) -> list[LoggedRequest]:
+    """The tenant's requests, newest first; at most 100."""
+    conditions, values = ["tenant_id = $1"], [tx.tenant_id]
+    for condition, value in (
+        ("id < ", wanted.before),
+        ("id > ", wanted.after),
+        ("kind = ", wanted.kind),
+        ("resource_id = ", wanted.resource_id),
+    ):
+        if value is not None:
+            values.append(value)  # type: ignore[arg-type]
+            conditions.append(f"{condition}${len(values)}")
+    if wanted.only_failures:
+        conditions.append("status >= 400")
+    values.append(min(wanted.limit, PAGE_LIMIT))  # type: ignore[arg-type]
+    rows = await tx.fetch(f"SELECT {_HEADLINE} FROM rollhouse.requests WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ${len(values)}", *values)
+    return [LoggedRequest(*row) for row in rows]
+
+
+async def find_request(tx: Transaction, request_id: UUID) -> LoggedRequest | None:
+    """One request with its bodies."""
+    rows = await tx.fetch(f"SELECT {_HEADLINE}, request_body, response_body FROM rollhouse.requests WHERE tenant_id = $1 AND id = $2", tx.tenant_id, request_id)
+    return LoggedRequest(*rows[0]) if rows else None
