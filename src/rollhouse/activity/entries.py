@@ -17,6 +17,7 @@ PATH_LIMIT = 500
 QUERY_LIMIT = 2000
 CLIENT_LIMIT = 200
 DETAIL_LIMIT = 500
+OPERATIONS_LIMIT = 100
 _FAILED = 400
 _UNPROVEN = 401
 _TYPES = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
@@ -130,8 +131,8 @@ def _deactivates(request: Any) -> bool:
     """Whether a PUT or PATCH says that the account is not active any more, in any of the forms that clients send."""
     if not isinstance(request, dict):
         return False
-    told = [request, *(request.get("Operations") or request.get("operations") or [])]
-    for one in told if len(told) <= 101 else ():  # noqa: PLR2004 - a PATCH has at most 100 operations
+    operations = request.get("Operations") or request.get("operations")
+    for one in [request, *(operations[:OPERATIONS_LIMIT] if isinstance(operations, list) else ())]:
         if not isinstance(one, dict):
             continue
         value = one.get("value")

@@ -24,7 +24,7 @@ JOB_FAILURES = Counter("rollhouse_job_failures", "Times that a job of the worker
 REQUEST_LOG_WAITING = Gauge("rollhouse_request_log_waiting", "Entries that wait to be written to the request log.", registry=REGISTRY)
 REQUEST_LOG_DROPPED = Counter(
     "rollhouse_request_log_dropped",
-    "Entries that the request log did not keep (a whole one, or its body), by the bound they met: queue, body, refused, database.",
+    "Entries that the request log did not keep (a whole one, or its body), by the bound they met: queue, body, refused, database; or a fault.",
     ("bound",),
     registry=REGISTRY,
 )

@@ -179,17 +179,13 @@ def _end(asked: float, seconds_left: float | None) -> float:
 
 
 def _wrong(slug: str, secret: str, known: _Known, *, is_right: bool) -> WrongSecret:
+    if not is_well_typed(secret):
+        return WrongSecret("missing" if not secret else "format" if lookup_id_of(secret) is None else "mistyped")
     access = known.access
     if access is None:
-        if not secret:
-            return WrongSecret("missing")
-        if lookup_id_of(secret) is None:
-            return WrongSecret("format")
-        return WrongSecret("unknown" if is_well_typed(secret) else "mistyped")
+        return WrongSecret("unknown")
     if access.tenant.slug != slug:
         return WrongSecret("other_connection" if is_right and known.is_live else "unknown")
-    if not is_well_typed(secret):
-        return WrongSecret("mistyped", access.credential_id)
     if not is_right or known.kind not in BEARER_KINDS:
         return WrongSecret("wrong", access.credential_id)
     return WrongSecret("revoked" if known.revoked is not None else "expired", access.credential_id)

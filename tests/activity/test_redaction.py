@@ -1,0 +1,97 @@
+"""What of a body the request log keeps."""
+
+import json
+
+import pytest
+
+from rollhouse.activity.entries import Entry, row_of
+from rollhouse.activity.redaction import BLANK, BODY_CHARACTERS_LIMIT, PARSED_BYTES_LIMIT, redact
+
+
+@pytest.mark.threat("T27")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"userName": "ann", "password": "t0p"},
+        {"userName": "ann", "PassWord": ["t0p"]},
+        {"Operations": [{"op": "replace", "path": "password", "value": "t0p"}]},
+        {"Operations": [{"op": "Replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:Password", "value": "t0p"}]},
+        {"Operations": [{"op": "replace", "value": {"password": "t0p"}}]},
+        {"Operations": [{"op": "add", "value": {"urn:ietf:params:scim:schemas:core:2.0:User:password": "t0p"}}]},
+        {"Operations": [{"op": "add", "value": [{"deep": {"password": "t0p"}}]}]},
+        {"displayName": "All", "members": [{"value": "1", "display": "t0p"}]},
+        {"Operations": [{"op": "add", "path": "members", "value": [{"value": "1", "display": "t0p"}]}]},
+        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "1", "displayName": "t0p"}}},
+    ],
+)
+def test_passwords_and_other_peoples_names_are_not_kept(body: dict) -> None:
+    text, value = redact(json.dumps(body).encode())
+
+    assert value == body
+    assert text is not None
+    assert "t0p" not in text
+    assert BLANK in text or "display" not in text.lower().replace('displayname":"all', "")
+
+
+def test_what_is_no_json_or_too_large_is_only_counted() -> None:
+    assert redact(b"") == (None, None)
+    assert redact(b"{nothing") == ("(8 bytes that are not JSON)", None)
+    assert redact(b"\xff") == ("(1 bytes that are not JSON)", None)
+    assert redact(b"[" * 100_000)[1] is None
+    assert redact(b" " * (PARSED_BYTES_LIMIT + 1))[0] == f"({PARSED_BYTES_LIMIT + 1} bytes, not kept)"
+    long, _ = redact(json.dumps({"title": "x" * 20_000}).encode())
+    assert long is not None
+    assert len(long) == BODY_CHARACTERS_LIMIT + 3
+
+
+def entry(**changed: object) -> Entry:
+    usual = {"slug": "acme", "request_id": "1", "method": "GET", "path": "/scim/v2/Users", "query": b"", "status": 200, "began": 0.0, "seconds": 0.001}
+    return Entry(**(usual | changed))  # type: ignore[arg-type]
+
+
+ID = "01a21847-d5a4-789f-81f6-3429a6b52a1a"
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({}, "read"),
+        ({"method": "POST", "path": "/scim/v2/Users/.search"}, "read"),
+        ({"method": "POST", "status": 201}, "created"),
+        ({"method": "DELETE", "path": f"/scim/v2/Users/{ID}", "status": 204}, "deleted"),
+        ({"method": "PATCH", "request_body": b'{"Operations":[{"op":"Replace","path":"active","value":"False"}]}'}, "deactivated"),
+        ({"method": "PATCH", "request_body": b'{"Operations":[{"op":"replace","value":{"active":false}}]}'}, "deactivated"),
+        ({"method": "PATCH", "request_body": b'{"Operations":[{"op":"replace","path":"active","value":[{"value":"false"}]}]}'}, "deactivated"),
+        ({"method": "PUT", "request_body": b'{"userName":"ann","active":false}'}, "deactivated"),
+        ({"method": "PATCH", "request_body": b'{"Operations":[{"op":"replace","path":"active","value":true}]}'}, "updated"),
+        ({"method": "PATCH", "request_body": b'{"Operations":5}'}, "updated"),
+        ({"method": "PATCH", "request_body": b'[{"path":"active"}]'}, "updated"),
+        ({"method": "PUT", "request_body": b"{nothing"}, "updated"),
+        ({"status": 401}, "refused"),
+        ({"status": 404}, "failed"),
+        ({"method": "POST", "status": 409}, "failed"),
+    ],
+)
+def test_what_happened_is_one_word(changed: dict, kind: str) -> None:
+    assert row_of(entry(**changed)).kind == kind
+
+
+def test_the_headline_names_the_resource_and_the_refusal() -> None:
+    row = row_of(entry(path=f"/scim/v2/users/{ID}", status=409, answer_body=b'{"status":"409","scimType":"uniqueness","detail":"taken"}'))
+    assert (row.resource_type, row.resource_id, row.scim_type, row.detail) == ("User", ID, "uniqueness", "taken")
+    made = row_of(entry(method="POST", status=201, answer_body=json.dumps({"id": ID}).encode(), request_body=b'{"userName":"Ann"}'))
+    assert (made.resource_id, made.looked_for) == (ID, row_of(entry(looked_for="ann")).looked_for)
+
+
+@pytest.mark.threat("T24")
+@pytest.mark.threat("T27")
+def test_hostile_text_is_bounded_and_a_secret_in_a_url_is_blanked() -> None:
+    row = row_of(entry(path="/scim/v2/" + "\0x" * 5000, query=b"access_token=scimsk_0a1B2c3D4e5F_secret%00&filter=%ff%ed%a0%80", user_agent=b"\x01\xff" * 500))
+
+    assert len(row.path) == 500
+    assert "\0" not in row.path
+    assert row.query is not None
+    assert "0a1B2c3D4e5F" not in row.query
+    assert BLANK in row.query
+    assert row.user_agent is not None
+    assert len(row.user_agent) == 200
