@@ -3,7 +3,19 @@
 from rollhouse.database.pool import Database
 from rollhouse.database.tables import SCHEMA
 
-GLOBAL_TABLES = ("alembic_version", "idempotency_keys", "operator_keys", "request_failures", "request_hours", "tenant_health", "tenants")
+GLOBAL_TABLES = (
+    "alembic_version",
+    "idempotency_keys",
+    "operator_keys",
+    "operators",
+    "request_failures",
+    "request_hours",
+    "sessions",
+    "setup_links",
+    "sign_in_links",
+    "tenant_health",
+    "tenants",
+)
 """The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Three of them hold counts and times alone."""
 DEFINER_FUNCTIONS = (
     "append_requests",
@@ -32,6 +44,8 @@ POLICIES = {
     ("erasures", "owner_erase"),
     ("erasures", "owner_purge"),
     ("erasures", "owner_read"),
+    ("members", "owner_purge"),
+    ("members", "owner_read"),
     ("oauth_clients", "owner_purge"),
     ("oauth_clients", "owner_read"),
     ("requests", "owner_append"),

@@ -1,0 +1,137 @@
+"""Who uses the portal: operators, members of tenants, sessions, one-time links to sign in, and links for those who set a connection up."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+TABLES = (
+    """
+    CREATE TABLE rollhouse.operators (
+        id uuid PRIMARY KEY,
+        email text NOT NULL,
+        email_key text COLLATE "C" NOT NULL UNIQUE,
+        password_hash text,
+        totp_secret text,
+        totp_last bigint NOT NULL DEFAULT 0,
+        issuer text COLLATE "C",
+        subject text COLLATE "C",
+        created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
+        disabled timestamptz,
+        UNIQUE (issuer, subject)
+    )
+    """,
+    """
+    CREATE TABLE rollhouse.members (
+        tenant_id uuid NOT NULL REFERENCES rollhouse.tenants (id),
+        id uuid NOT NULL,
+        email text NOT NULL,
+        email_key text COLLATE "C" NOT NULL,
+        role text COLLATE "C" NOT NULL CHECK (role IN ('admin', 'viewer')),
+        issuer text COLLATE "C",
+        subject text COLLATE "C",
+        resource_id uuid,
+        created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
+        created_by text,
+        PRIMARY KEY (tenant_id, id),
+        UNIQUE (tenant_id, email_key)
+    )
+    """,
+    """
+    CREATE TABLE rollhouse.setup_links (
+        id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
+        token_hash bytea NOT NULL UNIQUE,
+        provider text COLLATE "C" NOT NULL,
+        created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
+        created_by text,
+        expires timestamptz NOT NULL,
+        opened timestamptz,
+        revoked timestamptz,
+        step integer NOT NULL DEFAULT 1
+    )
+    """,
+    "CREATE INDEX setup_links_of_tenant ON rollhouse.setup_links (tenant_id, id)",
+    """
+    CREATE TABLE rollhouse.sign_in_links (
+        token_hash bytea PRIMARY KEY,
+        operator_id uuid REFERENCES rollhouse.operators (id) ON DELETE CASCADE,
+        tenant_id uuid REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
+        member_id uuid,
+        expires timestamptz NOT NULL,
+        used timestamptz,
+        CHECK ((operator_id IS NULL) = (member_id IS NOT NULL AND tenant_id IS NOT NULL))
+    )
+    """,
+    """
+    CREATE TABLE rollhouse.sessions (
+        id uuid PRIMARY KEY,
+        token_hash bytea NOT NULL UNIQUE,
+        csrf text COLLATE "C" NOT NULL,
+        operator_id uuid REFERENCES rollhouse.operators (id) ON DELETE CASCADE,
+        tenant_id uuid REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
+        member_id uuid,
+        setup_link_id uuid REFERENCES rollhouse.setup_links (id) ON DELETE CASCADE,
+        created timestamptz NOT NULL DEFAULT clock_timestamp(),
+        last_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+        authenticated timestamptz NOT NULL DEFAULT clock_timestamp(),
+        expires timestamptz NOT NULL,
+        CHECK (num_nonnulls(operator_id, member_id, setup_link_id) = 1)
+    )
+    """,
+    "CREATE INDEX sessions_expires ON rollhouse.sessions (expires)",
+)
+
+POLICIES = (
+    "ALTER TABLE rollhouse.members ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    (
+        "CREATE POLICY tenant_isolation ON rollhouse.members TO rollhouse_app"
+        " USING (tenant_id = rollhouse.current_tenant()) WITH CHECK (tenant_id = rollhouse.current_tenant())"
+    ),
+    "CREATE POLICY owner_purge ON rollhouse.members FOR DELETE TO rollhouse_owner USING (true)",
+    "CREATE POLICY owner_read ON rollhouse.members FOR SELECT TO rollhouse_owner USING (true)",
+)
+
+LIFE = (
+    """
+    CREATE OR REPLACE FUNCTION rollhouse.purge_tenant(p_tenant uuid, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        gone bigint;
+        emptied text;
+    BEGIN
+        PERFORM FROM rollhouse.tenants t WHERE t.id = p_tenant AND t.status = 'deleting' AND t.purge_after <= clock_timestamp() FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the tenant is not to be purged' USING ERRCODE = 'RH409';
+        END IF;
+        PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
+        FOREACH emptied IN ARRAY ARRAY['memberships', 'resource_keys', 'resources', 'resource_counts', 'credentials', 'oauth_clients',
+            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members'] LOOP
+            EXECUTE format('DELETE FROM rollhouse.%I WHERE ctid = ANY (ARRAY(SELECT ctid FROM rollhouse.%I WHERE tenant_id = $1 LIMIT $2)) AND tenant_id = $1',
+                emptied, emptied) USING p_tenant, p_limit;
+            GET DIAGNOSTICS gone = ROW_COUNT;
+            IF gone > 0 THEN
+                RETURN gone;
+            END IF;
+        END LOOP;
+        DELETE FROM rollhouse.idempotency_keys k WHERE k.concerns = p_tenant;
+        DELETE FROM rollhouse.tenants t WHERE t.id = p_tenant;
+        RETURN 0;
+    END $$
+    """,
+)
+
+GRANTS = (
+    "GRANT SELECT, INSERT, UPDATE ON rollhouse.operators, rollhouse.setup_links TO rollhouse_app",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
+    "GRANT EXECUTE ON FUNCTION rollhouse.purge_tenant TO rollhouse_app",
+)
+
+
+def upgrade() -> None:
+    """Only adds, save for the purge, which is replaced as a whole."""
+    op.execute("SET LOCAL lock_timeout = '2s'")
+    for statement in (*TABLES, *POLICIES, *LIFE, *GRANTS):
+        op.execute(statement)
