@@ -63,6 +63,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAMES = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
+_MOST = 2**31 - 1
+_BOUNDS = {
+    "port": (1, 65535),
+    "metrics_port": (1, 65535),
+    "worker_metrics_port": (1, 65535),
+    "body_limit_bytes": (1024, 256 * 1024 * 1024),
+    "page_size_limit": (1, 10_000),
+    "page_size_default": (1, 10_000),
+    "database_connections": (1, 1000),
+    "burst": (1, _MOST),
+    "cycle_gap_seconds": (1, 24 * 3600),
+    "request_log_days": (1, 3650),
+}
+"""From and to which a number makes sense."""
 _ELSEWHERE = {f"{PREFIX}SCIM_SECRET"}
 """Variables that a single command reads by itself."""
 
@@ -90,8 +104,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 def _convert(variable: str, name: str, text: str) -> str | int:
     if int not in (Settings.__annotations__[name], *get_args(Settings.__annotations__[name])):
         return text
-    if not text.isdecimal():
-        raise SettingsError(f"{variable} must be a whole number, not {text!r}.")
+    least, most = _BOUNDS.get(name, (0, _MOST))
+    if not text.isdecimal() or not least <= int(text[:20]) <= most:
+        raise SettingsError(f"{variable} must be a whole number from {least} to {most}, not {text[:40]!r}.")
     return int(text)
 
 
@@ -100,6 +115,8 @@ def _read_file(variable: str, path: str) -> str:
         return Path(path).read_text().strip()
     except OSError as error:
         raise SettingsError(f"{variable} names {path}, which cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{variable} names {path}, which is no text in UTF-8.") from None
 
 
 def _warn(variable: str) -> None:

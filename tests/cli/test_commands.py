@@ -29,6 +29,7 @@ def test_every_promised_command_is_there() -> None:
         *("tenant rename", "tenant suspend", "tenant resume", "tenant delete", "tenant restore", "tenant purge", "tenant export", "tenant import"),
         *("client create", "client list", "client revoke", "client secret", "client secrets", "client revoke-secret"),
         *("api-key create", "api-key list", "api-key revoke", "worker", "audit verify", "audit list", "audit key"),
+        *("operator link", "demo entra"),
     }
 
 

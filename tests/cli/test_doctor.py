@@ -108,9 +108,9 @@ def test_a_database_without_tables(embedded_cluster: Cluster, redis_url: str) ->
 
 
 async def test_more_connections_than_postgres_takes(embedded_cluster: Cluster, redis_url: str) -> None:
-    found = findings(ROLLHOUSE_DATABASE_URL=embedded_cluster.app_url, ROLLHOUSE_REDIS_URL=redis_url, ROLLHOUSE_DATABASE_CONNECTIONS="5000")
+    found = findings(ROLLHOUSE_DATABASE_URL=embedded_cluster.app_url, ROLLHOUSE_REDIS_URL=redis_url, ROLLHOUSE_DATABASE_CONNECTIONS="900")
 
-    assert any("one process may open 5000 connections" in finding for finding in found)
+    assert any("one process may open 900 connections" in finding for finding in found)
 
 
 @pytest.mark.parametrize(

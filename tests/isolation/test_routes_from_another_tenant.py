@@ -10,6 +10,7 @@ from rollhouse.http.app import assemble
 from rollhouse.http.service import Service
 from rollhouse.settings import Settings
 from rollhouse.tenancy.secrets import OPERATOR_KEY_PREFIX, mint_secret, new_pepper
+from tests.portal.pages import PAGES
 from tests.servers.service import ScimClient
 
 RANDOM_ID = "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"
@@ -72,6 +73,7 @@ ADMIN = {
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
     ("DELETE", "/api/v1/keys/{key:str}"),
+    ("GET", "/api/v1/audit"),
 }
 """Routes for operators, who may see every tenant; a tenant's secret opens none of them."""
 
@@ -83,7 +85,7 @@ def routes() -> set[tuple[str, str]]:
 
 
 def test_every_route_is_listed() -> None:
-    assert routes() == PROTECTED | PUBLIC | ADMIN
+    assert routes() == PROTECTED | PUBLIC | ADMIN | set(PAGES)
 
 
 def masked(response: httpx.Response, resource_id: str) -> tuple[int, str, list[tuple[str, str]]]:

@@ -24,6 +24,12 @@ COMPOSED = {
     ("database/roles.py", "statement.split()[2]"): "a constant of the same file",
     ("database/roles.py", "quoted"): "a constant of the same file",
     ("tenancy/tenants.py", "columns"): "names of columns, which the callers write as constants",
+    ("activity/request_log.py", "' AND '.join(conditions)"): "conditions that the function itself writes, with places for their values",
+    ("directory/browsing.py", "at"): "a number that the function counts",
+    ("directory/browsing.py", "at - 1"): "a number that the function counts",
+    ("directory/browsing.py", "at - 2"): "a number that the function counts",
+    ("directory/browsing.py", "FOUND_LIMIT"): "a constant of the same file",
+    ("activity/request_log.py", "len(values)"): "a number that the function counts",
 }
 """What a statement may be composed of beside constants, numbers and UUIDs, and why that is never input."""
 
@@ -195,6 +201,8 @@ WALL_CLOCK = {
     "journal/": "when a seal was made",
     "tenancy/": "whether a credential or a token has expired",
     "worker/": "how old the oldest unsealed row is",
+    "activity/health.py": "how long ago something was, for people",
+    "portal/": "how long ago something was, for people",
     "directory/archive.py": "when an export was made",
     "cli/": "a person's own commands",
     "simulator/": "a client",

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from rollhouse.activity.redaction import BLANK, redact
+from rollhouse.activity.redaction import BLANK, redact, without_questions
 from rollhouse.scim.keys import fold_text, index_key
 from rollhouse.scim.memberships import is_resource_id
 from rollhouse.scim.schemas import RESOURCE_TYPES
@@ -95,14 +95,14 @@ def row_of(entry: Entry) -> Row:
         request_id=entry.request_id,
         method=entry.method[:16],
         path=_clean(entry.path, PATH_LIMIT) or "/",
-        query=_clean(unquote_plus(entry.query.decode("latin-1"), errors="replace"), QUERY_LIMIT),
+        query=_clean(without_questions(unquote_plus(entry.query.decode("latin-1"), errors="replace")), QUERY_LIMIT),
         status=entry.status,
         microseconds=int(entry.seconds * 1e6),
         kind=_kind(entry, request),
         credential_id=entry.credential_id,
         reason=entry.reason,
         scim_type=_word(answer.get("scimType")) if is_failure else None,
-        detail=_clean(str(answer.get("detail", "")), DETAIL_LIMIT) if is_failure else None,
+        detail=_clean(without_questions(str(answer.get("detail", ""))), DETAIL_LIMIT) if is_failure else None,
         resource_type=known.name if known is not None else (endpoint if _NAME.fullmatch(endpoint) else None),
         resource_id=found,
         looked_for=_hashed(entry.looked_for or _name_in(request)),

@@ -1,5 +1,6 @@
 """A SCIM body as the request log keeps it: what no client may ever see again is blanked, other people's names in it are left out."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ def _never_shown(attributes: tuple[Attribute, ...]) -> set[str]:
 
 _HIDDEN = frozenset().union(*(_never_shown(schema.attributes) for known in RESOURCE_TYPES for schema in (known.schema, *known.extensions)))
 """Names of attributes whose values are write-only or never returned, in lower case: `password`."""
+_NAMES_HIDDEN = re.compile(rf"\b(?:{'|'.join(sorted(_HIDDEN))})\b", re.IGNORECASE)
 _OTHERS = {"members": frozenset({"display"}), "manager": frozenset({"displayname", "display"}), "groups": frozenset({"display"})}
 """Parts of a resource that name somebody else: they would outlive his deletion."""
 
@@ -45,18 +47,28 @@ def redact(body: bytes) -> tuple[str | None, Any]:
     return (text if len(text) <= BODY_CHARACTERS_LIMIT else text[:BODY_CHARACTERS_LIMIT] + "..."), value
 
 
+def without_questions(text: str) -> str:
+    """The text, blanked whole if it names an attribute that nobody may see: a filter on it holds a value of it."""
+    return BLANK if _NAMES_HIDDEN.search(text) else text
+
+
 def _without_secrets(value: Any, within: str = "") -> Any:
     if isinstance(value, list):
         return [_without_secrets(one, within) for one in value]
+    if isinstance(value, str):
+        return without_questions(value)
     if not isinstance(value, dict):
         return value
-    path = str(value.get("path", "")) if "op" in value else ""
+    members = {name.lower(): inner for name, inner in value.items()}
+    path = str(members.get("path", "")) if "op" in members else ""
     left_out = _OTHERS.get(within, frozenset())
     shown = {}
     for name, inner in value.items():
         key = name.lower()
         leaf = key.rpartition(":")[2].partition("[")[0]
-        if leaf in _HIDDEN or any(part in _HIDDEN for part in leaf.split(".")):
+        if key == "path":
+            shown[name] = inner
+        elif leaf in _HIDDEN or any(part in _HIDDEN for part in leaf.split(".")):
             shown[name] = BLANK
         elif key == "value" and path:
             target = path.lower().rpartition(":")[2].partition("[")[0]

@@ -41,6 +41,16 @@ _HEADLINE = (
 )
 
 
+_FIRST = (
+    f"SELECT {_HEADLINE} FROM rollhouse.requests WHERE tenant_id = $1 AND id > $2 AND kind = $3 AND status < 400"
+    " AND ($4::text IS NULL OR resource_type = $4) ORDER BY id LIMIT 1"
+)
+_USES = (
+    "SELECT credential_id, count(*) AS count FROM rollhouse.requests WHERE tenant_id = $1 AND id > $2 AND credential_id = ANY ($3) AND status < 400"
+    " GROUP BY credential_id"
+)
+
+
 class LoggedRequest(msgspec.Struct, frozen=True):
     """One row as it is read: the headline of every request; the bodies are None unless they were asked for and kept."""
 
@@ -166,6 +176,17 @@ async def list_requests(tx: Transaction, wanted: Wanted) -> list[LoggedRequest]:
     values.append(min(wanted.limit, PAGE_LIMIT))  # type: ignore[arg-type]
     rows = await tx.fetch(f"SELECT {_HEADLINE} FROM rollhouse.requests WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ${len(values)}", *values)
     return [LoggedRequest(*row) for row in rows]
+
+
+async def first_request(tx: Transaction, after: UUID, *, kind: str, resource_type: str | None = None) -> LoggedRequest | None:
+    """The tenant's first request of a kind behind an id that was answered well, and that is about a resource type if one is given."""
+    rows = await tx.fetch(_FIRST, tx.tenant_id, after, kind, resource_type)
+    return LoggedRequest(*rows[0]) if rows else None
+
+
+async def uses_of(tx: Transaction, credential_ids: list[UUID], since: UUID) -> dict[UUID, int]:
+    """How often each of the credentials was used behind an id."""
+    return {row["credential_id"]: row["count"] for row in await tx.fetch(_USES, tx.tenant_id, since, credential_ids)}
 
 
 async def find_request(tx: Transaction, request_id: UUID) -> LoggedRequest | None:

@@ -9,7 +9,7 @@ from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, 
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.worker import audit_key
 from rollhouse.database.pool import Database
-from rollhouse.journal.audit import PLATFORM, Entry, list_entries
+from rollhouse.journal.audit import PLATFORM, Entry, newest_entries
 from rollhouse.journal.sealing import AuditKey, key_id, new_audit_key, read_public_key
 from rollhouse.journal.verification import PublicKeys, Report, verify_tenant
 from rollhouse.tenancy.tenants import find_tenant, list_tenants
@@ -51,15 +51,19 @@ def verify(invocation: Invocation, slug: str | None, *, is_all: bool, anchor: Pa
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many entries, the newest.")
 @pass_invocation
 def list_(invocation: Invocation, slug: str, limit: int) -> None:
-    """List the newest entries of a tenant's audit: who did what to which attributes and members, by which request."""
+    """List the newest entries of a tenant's audit: who did what to which attributes and members, by which request.
+
+    "(platform)" stands for the audit of what belongs to no tenant: operators' keys, purged tenants.
+    """
 
     async def work(database: Database) -> list[Entry]:
-        tenant = await find_tenant(database, slug)
-        newest: deque[Entry] = deque(maxlen=limit)
-        after = None
-        while page := await list_entries(database, tenant.id, after=after):
-            newest.extend(page)
-            after = page[-1].id
+        tenant_id = PLATFORM if slug == PLATFORM_NAME else (await find_tenant(database, slug)).id
+        newest: deque[Entry] = deque()
+        before = None
+        async with database.transaction(tenant_id) as tx:
+            while len(newest) < limit and (page := await newest_entries(tx, before=before, limit=limit - len(newest))):
+                newest.extendleft(page)
+                before = page[-1].id
         return list(newest)
 
     found: list[Entry] = invocation.run(work)

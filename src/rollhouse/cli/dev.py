@@ -27,10 +27,13 @@ from rollhouse.database.pool import Database
 from rollhouse.journal.audit import cause_of
 from rollhouse.scim.errors import NotFound
 from rollhouse.settings import Settings
-from rollhouse.tenancy import credentials, tenants
+from rollhouse.tenancy import credentials, people, sessions, tenants
 from rollhouse.tenancy.secrets import Peppers, new_pepper
+from rollhouse.tenancy.sessions import Person
 
 DEMO_SLUG = "demo"
+DEV_CYCLE_GAP_SECONDS = 3
+DEV_OPERATOR = "operator@localhost.localdomain"
 
 
 @command(rollhouse, "dev", example="rollhouse dev --data-dir .rollhouse --port 8080 --metrics-port 9090")
@@ -68,8 +71,9 @@ def dev(invocation: Invocation, host: str | None, port: int | None, metrics_port
             settings = msgspec.structs.replace(settings, redis_url=redis.url)
         settings = _prepare(invocation, settings, folder, server)
         demo = None if no_demo else asyncio.run(_demo(settings, folder))
+        portal = asyncio.run(_portal_link(settings))
         # A process, not a thread: the server forks its worker, and a fork among threads can inherit a lock for ever.
-        multiprocessing.get_context("fork").Process(target=_announce, args=(invocation, settings, demo), daemon=True).start()
+        multiprocessing.get_context("fork").Process(target=_announce, args=(invocation, settings, demo, portal), daemon=True).start()
         serve_until_stopped(settings)
     except KeyboardInterrupt:
         pass
@@ -133,7 +137,9 @@ def _prepare(invocation: Invocation, settings: Settings, folder: Path, server: E
     _write_private(private / "dev.json", msgspec.json.encode({name: value for name, value in values.items() if value is not None}))
     if values["migration_database_url"] is not None:
         asyncio.run(migrate(values["migration_database_url"]))
-    return msgspec.structs.replace(settings, **values)
+    # A demonstration is over in minutes: two of its cycles are seconds apart, not Entra ID's 40 minutes.
+    gap = settings.cycle_gap_seconds if "ROLLHOUSE_CYCLE_GAP_SECONDS" in os.environ else DEV_CYCLE_GAP_SECONDS
+    return msgspec.structs.replace(settings, **values, cycle_gap_seconds=gap)
 
 
 def _write_private(path: Path, content: bytes) -> None:
@@ -161,7 +167,18 @@ async def _demo(settings: Settings, folder: Path) -> tuple[str, str]:
     return f"{settings.public_url}{tenant.path}", kept.read_text()
 
 
-def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] | None) -> None:
+async def _portal_link(settings: Settings) -> str:
+    """A link that signs the operator of this machine in to the portal, once."""
+    database = Database(settings.database_url or "", connections=1)
+    await database.open()
+    try:
+        operator = await people.ensure_operator(database, DEV_OPERATOR, cause=cause_of("cli"))
+        return f"{settings.public_url}/signin/link/{await sessions.create_sign_in_link(database, Person(operator_id=operator.id))}"
+    finally:
+        await database.close()
+
+
+def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] | None, portal: str) -> None:
     """Print where everything is as soon as the service is ready."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -173,9 +190,15 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     limits = _where_limits_are_counted(settings.redis_url)
-    data: dict[str, Any] = {"url": base, "metrics_url": f"http://{settings.host}:{settings.metrics_port}/metrics", "data_dir": settings.data_dir}
+    data: dict[str, Any] = {
+        "url": base,
+        "portal_url": portal,
+        "metrics_url": f"http://{settings.host}:{settings.metrics_port}/metrics",
+        "data_dir": settings.data_dir,
+    }
     words = [
         f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).",
+        f"Portal: {portal} (signs you in once; another one: rollhouse operator link {DEV_OPERATOR})",
         f"Rate limits: {settings.rate_per_second}/s, burst {settings.burst}, {limits}.",
     ]
     if demo is not None:
@@ -188,6 +211,7 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
             "",
             "Try it:",
             f"  curl -s -H 'Authorization: Bearer {secret}' {url}/Users",
+            "  rollhouse demo entra    (a simulated Entra ID provisions the demo tenant; look at it in the portal)",
             "",
             "Ctrl-C ends it; the data stays.",
         ]

@@ -1,6 +1,7 @@
 """`rollhouse doctor`: every misconfiguration in one line, each with its cure."""
 
 import asyncio
+import socket
 import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -16,8 +17,10 @@ from rollhouse.cli.root import rollhouse
 from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.http.sources import read_networks
+from rollhouse.journal.sealing import AuditKey
 from rollhouse.scim.errors import ScimError
 from rollhouse.settings import Settings
+from rollhouse.tenancy.federation import KeyHosts
 from rollhouse.tenancy.secrets import Peppers
 
 CLOCK_LIMIT_SECONDS = 5.0
@@ -48,7 +51,7 @@ def doctor(context: click.Context) -> None:
 
 def setting_findings(settings: Settings, *, is_dev: bool) -> list[str]:
     """What is wrong with the settings alone; what `rollhouse dev` does not need is not asked of it."""
-    findings = [*_address_findings(settings.public_url), *_pepper_findings(settings.peppers)]
+    findings = [*_address_findings(settings.public_url), *_pepper_findings(settings.peppers), *_listening_findings(settings), *_key_findings(settings)]
     try:
         read_networks(settings.trusted_proxies)
     except ValueError as error:
@@ -64,10 +67,38 @@ def setting_findings(settings: Settings, *, is_dev: bool) -> list[str]:
     return findings
 
 
+def _listening_findings(settings: Settings) -> list[str]:
+    findings = []
+    try:
+        socket.getaddrinfo(settings.host, settings.port, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        findings.append(f"ROLLHOUSE_HOST is no address of this machine ({settings.host[:80]}); cure: 127.0.0.1 for this machine alone, 0.0.0.0 for all")
+    if settings.port == settings.metrics_port:
+        findings.append(f"ROLLHOUSE_PORT and ROLLHOUSE_METRICS_PORT are both {settings.port}; cure: give two ports")
+    return findings
+
+
+def _key_findings(settings: Settings) -> list[str]:
+    findings = []
+    try:
+        KeyHosts.parse(settings.federation_hosts)
+    except ValueError as error:
+        findings.append(f"ROLLHOUSE_FEDERATION_HOSTS cannot be read ({error}); cure: host names, or origins such as https://idp.example.com:8443")
+    try:
+        AuditKey.parse(settings.audit_key) if settings.audit_key is not None else None
+    except ValueError as error:
+        findings.append(f"ROLLHOUSE_AUDIT_KEY cannot be used: {error}; cure: take the line that `rollhouse audit key` prints")
+    return findings
+
+
 def _address_findings(public_url: str | None) -> list[str]:
     if public_url is None:
         return ["ROLLHOUSE_PUBLIC_URL is not set; cure: give the address that identity providers use, e.g. https://scim.example.com"]
-    parts = urlsplit(public_url)
+    try:
+        parts = urlsplit(public_url)
+        parts.port  # noqa: B018 - it is read only when it is asked for
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         return [f"ROLLHOUSE_PUBLIC_URL is no address ({public_url[:80]}); cure: give one such as https://scim.example.com"]
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):

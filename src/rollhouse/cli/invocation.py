@@ -14,8 +14,9 @@ import msgspec
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import Cause, cause_of
-from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
+from rollhouse.scim.errors import InternalError, InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError, read_settings
+from rollhouse.telemetry.logs import log_fault
 from rollhouse.tenancy.secrets import Peppers
 
 FAILED = 1
@@ -165,6 +166,10 @@ def moment_of(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is no date, time or number of days", param_hint="--expires") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise click.BadParameter(f"{text!r} is out of the years 1 to 9999 in UTC", param_hint="--expires") from None
     if moment <= datetime.now(UTC):
         raise click.BadParameter(f"{text!r} has passed", param_hint="--expires")
     return moment
@@ -187,6 +192,8 @@ def guarded(run: Callable[[], Any]) -> None:
         click.echo(f"Error: {error.detail}", err=True)
         sys.exit(USAGE)
     except ScimError as error:
+        if isinstance(error, InternalError):
+            log_fault("cli.fault", error)
         click.echo(f"Error: {error.detail}", err=True)
         sys.exit(FAILED)
     except (KeyboardInterrupt, click.Abort):

@@ -52,7 +52,8 @@ def resume(invocation: Invocation, slug: str) -> None:
 def delete(invocation: Invocation, slug: str, grace_days: int, *, yes: bool) -> None:
     """Close a tenant at once; it can be restored until its grace is over."""
     _confirm(slug, "be closed, and purged after its grace", yes=yes)
-    words = "{slug} is closed and keeps everything until {purge_after:%Y-%m-%d %H:%M} UTC. To undo it: rollhouse tenant restore {slug}"
+    undo = "To undo it: rollhouse tenant restore {slug}" if grace_days else "It cannot be restored. Next: rollhouse tenant purge {slug}"
+    words = "{slug} is closed and keeps everything until {purge_after:%Y-%m-%d %H:%M} UTC. " + undo
     _change(invocation, lambda database: lifecycle.delete_tenant(database, slug, cause=invocation.cause, grace_days=grace_days), words)
 
 

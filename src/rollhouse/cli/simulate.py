@@ -14,6 +14,7 @@ from rollhouse.cli.invocation import FAILED, Invocation, Precondition, command, 
 from rollhouse.cli.root import rollhouse
 from rollhouse.simulator import SCENARIOS, Report, ScenarioRequest, UnreachableError, run_scenario
 
+REAL_PAUSE_SECONDS = 40 * 60.0
 SECRET_VARIABLE = "ROLLHOUSE_SCIM_SECRET"  # noqa: S105  the name of a variable, not a secret
 RUN_TAG = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 DEMO_SECRET = Path("private") / "demo-secret"
@@ -106,7 +107,7 @@ def entra(
         group_workers=group_workers,
         members=members or 0,
         timeout_seconds=timeout,
-        real_time=real_time,
+        pause_seconds=REAL_PAUSE_SECONDS if real_time else 0.0,
     )
     report = play(request)
     invocation.show(report.as_document(), report.as_text())

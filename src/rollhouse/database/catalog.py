@@ -139,7 +139,9 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     (
         (
             "SELECT format('the foreign key %s of %s does not begin with tenant_id', k.conname, k.conrelid::regclass) FROM pg_constraint k"
-            " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND k.contype = 'f' AND NOT EXISTS"
+            " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = $1 AND c.relname <> ALL ($2) AND k.contype = 'f'"
+            " AND NOT EXISTS"
             " (SELECT FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = 'tenant_id')"
         ),
         "let every foreign key begin with tenant_id",

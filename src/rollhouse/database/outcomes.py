@@ -32,6 +32,16 @@ _BUSY = {
 }
 
 
+_REFUSED: dict[str, tuple[type[ScimError], str]] = {
+    "23505": (Uniqueness, "A resource with this value exists already in the tenant."),
+    "RH404": (NotFound, "There is no such resource in this tenant."),
+    "RH412": (PreconditionFailed, "The resource was changed in the meantime: read it again and send its current ETag in If-Match."),
+    "54000": (InvalidValue, "The values are too large to be stored together. Send shorter or fewer values."),
+    "22021": (InvalidValue, "A value holds a character that cannot be stored."),
+    "22P05": (InvalidValue, "A value holds a character that cannot be stored."),
+}
+
+
 def meaning(error: Exception) -> ScimError | None:
     """The refusal that a database error stands for, or None when it is a fault of ours."""
     if isinstance(error, TimeoutError):
@@ -41,22 +51,13 @@ def meaning(error: Exception) -> ScimError | None:
     state = getattr(error, "sqlstate", None)
     if state in _BUSY:
         return Unavailable(f"The service is busy ({_BUSY[state]}); try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
-    match state:
-        case "23505":
-            return Uniqueness("A resource with this value exists already in the tenant.")
-        case "RH404":
-            return NotFound("There is no such resource in this tenant.")
-        case "RH412":
-            return PreconditionFailed("The resource was changed in the meantime: read it again and send its current ETag in If-Match.")
-        case "RH422":
-            unknown = str(error).partition(": ")[2]
-            return InvalidValue(f"None of the members exists in this tenant ({unknown}). Create the users first, then send the members again.")
-        case "54000":
-            return InvalidValue("The values are too large to be stored together. Send shorter or fewer values.")
-        case "22021" | "22P05":
-            return InvalidValue("A value holds a character that cannot be stored.")
-        case _:
-            return None
+    if state == "RH422":
+        unknown = str(error).partition(": ")[2]
+        return InvalidValue(f"None of the members exists in this tenant ({unknown}). Create the users first, then send the members again.")
+    if state in _REFUSED:
+        kind, detail = _REFUSED[state]
+        return kind(detail)
+    return None
 
 
 def is_of_database(error: Exception) -> bool:
@@ -74,6 +75,12 @@ def is_undone(error: Exception) -> bool:
     if isinstance(error, asyncpg.OutdatedSchemaCacheError | asyncpg.ProtocolError):  # the driver's words on the answer: the statement was done
         return False
     return isinstance(error, asyncpg.InternalClientError) or getattr(error, "sqlstate", None) in _UNDONE
+
+
+def is_without_effect(refusal: ScimError) -> bool:
+    """Whether the server itself said that a transaction was not committed, or it was never begun; not so when its answer was lost."""
+    cause = refusal.__cause__
+    return isinstance(refusal, Unavailable) and (cause is None or (isinstance(cause, asyncpg.PostgresError) and not is_lost(cause)))
 
 
 def is_lost(error: Exception) -> bool:

@@ -30,6 +30,8 @@ LINE = 256
 SHARE = 4
 """One tenant gets at most this fraction of the connections: a quarter."""
 TRIES = 4
+STRANGERS = UUID(int=1)
+"""On whose account is looked up what a request without a proven credential asks for; no tenant has this id."""
 
 Row = asyncpg.Record
 
@@ -142,9 +144,13 @@ class Database:
         """The rows of a statement on behalf of the service itself: the global tables, the catalog. Raises as `call`."""
         return await self._fetch(None, sql, arguments, repeats=False)
 
-    async def look_up(self, sql: str, *arguments: object) -> list[Row]:
-        """As `query`, for a statement that writes nothing: it is repeated also when a connection was lost under way."""
-        return await self._fetch(None, sql, arguments, repeats=True)
+    async def look_up(self, sql: str, *arguments: object, is_for_stranger: bool = False) -> list[Row]:
+        """As `query`, for a statement that writes nothing: it is repeated also when a connection was lost under way.
+
+        For whoever has not proven anything yet there is one share for all of them together, as for a tenant: a flood of
+        strangers waits for itself.
+        """
+        return await self._fetch(STRANGERS if is_for_stranger else None, sql, arguments, repeats=True)
 
     async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool) -> list[Row]:
         if not self.turns.take(key):
@@ -154,7 +160,7 @@ class Database:
                 connection = None
                 try:
                     connection = await self._take()
-                    rows: list[Row] = await connection.fetch(sql, *arguments, timeout=SERVICE_SECONDS if key is None else None)
+                    rows: list[Row] = await connection.fetch(sql, *arguments, timeout=SERVICE_SECONDS if key in (None, STRANGERS) else None)
                 except Exception as error:
                     self._put_away(connection, error)
                     if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):

@@ -13,8 +13,9 @@ from uuid import UUID
 
 import msgspec
 
-from rollhouse.scim.errors import Conflict, InvalidValue
+from rollhouse.scim.errors import BadRequest, Conflict, InvalidValue
 from rollhouse.scim.messages import encode
+from rollhouse.scim.patching import read_document
 from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
 from rollhouse.tenancy.tenants import Tenant
 
@@ -22,6 +23,7 @@ FORMAT_VERSION = 1
 LINE_BYTES_LIMIT = 16 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 MANIFEST_SUFFIX = ".manifest.json"
+_ECHO_LIMIT = 100
 _OWN_MEMBERS = frozenset({"id", "meta", "members", "groups"})
 """What is kept beside a document, never in it."""
 
@@ -154,7 +156,11 @@ def open_export(tenant: Tenant, path: Path) -> Iterator[Export]:
     """
     if path.exists():
         raise Conflict(f"{path} is there already: name another file, or remove it and {manifest_path(path).name} first.")
-    with os.fdopen(os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+    try:
+        descriptor = os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InvalidValue(f"{_part(path)} cannot be written ({error.strerror}). Name a file in a folder that you may write to.") from None
+    with os.fdopen(descriptor, "r+b") as file:
         _cut_behind_last_line(file)
         file.seek(0)
         tally = Tally()
@@ -245,6 +251,23 @@ def _check_resource(line: StoredResource) -> None:
         raise InvalidValue(f"the document holds {', '.join(extra)}, which are kept beside it.")
     if _NUL.search(bytes(line.document)):
         raise InvalidValue("the document holds a character that cannot be stored.")
+    try:
+        stored, _ = read_document(resource_type, document, set())
+    except BadRequest as error:
+        raise InvalidValue(f"the document could not have come in by SCIM: {error.detail}") from None
+    if stored != document:
+        changed = sorted(name for name in stored.keys() | document.keys() if stored.get(name) != document.get(name))
+        raise InvalidValue(f"the document could not have come in by SCIM as it stands: see {', '.join(changed)[:_ECHO_LIMIT]}.")
+    if any(_is_out_of_range(moment) for moment in (line.created, line.last_modified)):
+        raise InvalidValue("a time is out of the years 1 to 9999.")
+
+
+def _is_out_of_range(moment: datetime) -> bool:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return True
+    return False
 
 
 def _cut_behind_last_line(file: BinaryIO) -> None:

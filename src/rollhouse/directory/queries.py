@@ -75,7 +75,7 @@ def _shape(condition: Condition | None) -> tuple[Condition | None, dict[str, Any
                 if field.index is not None and operator == "eq":
                     values[f"{name}_key"] = index_key(str(value))
                 if _uses_prefix(field, operator, value):
-                    values[f"{name}_end"] = _after_prefix(str(value))
+                    values[f"{name}_end"] = after_prefix(str(value))
                     return Compared(field, operator, f"{name} prefix")
                 return Compared(field, operator, name)
             case Element(container, inner):
@@ -106,7 +106,7 @@ def _uses_prefix(field: Field, operator: str, value: Any) -> bool:
     return operator == "sw" and field.index is not None and bool(field.container) and 0 < len(str(value).encode()) <= KEY_BYTES_LIMIT - 64
 
 
-def _after_prefix(prefix: str) -> str:
+def after_prefix(prefix: str) -> str:
     """The first text, in code point order, behind every text that begins with the prefix."""
     for at in range(len(prefix) - 1, -1, -1):
         point = ord(prefix[at]) + 1

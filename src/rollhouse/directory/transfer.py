@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -107,8 +108,8 @@ async def export_tenant(database: Database, tenant: Tenant, path: Path, *, cause
 async def import_tenant(database: Database, tenant: Tenant, path: Path, *, cause: Cause, progress: Progress | None = None) -> Manifest:
     """The manifest of the export that the tenant now holds, with the ids, versions and times of the file; `progress` is told of lines.
 
-    Batches of 1,000 lines are a transaction each. Interrupted, it goes on; what is there already is compared with the file,
-    so the same import again changes nothing. The tenant's audit gets one row when all is there.
+    Batches of 1,000 lines are a transaction each, with a row in the audit that names what it added. Interrupted, it goes on;
+    what is there already is compared with the file, so the same import again changes nothing.
 
     Raises:
         InvalidValue: the file is not the one of its manifest, or a line cannot be stored; the detail names the line.
@@ -122,10 +123,10 @@ async def import_tenant(database: Database, tenant: Tenant, path: Path, *, cause
     after, last_pair = _BEFORE_ALL, (_BEFORE_ALL, _BEFORE_ALL)
     for resources, memberships in _batches(path, tally):
         if resources:
-            await _import_resources(database, tenant, resources, after)
+            await _import_resources(database, tenant, resources, after, cause)
             after = resources[-1][1].id
         if memberships:
-            await _import_memberships(database, tenant, memberships, last_pair)
+            await _import_memberships(database, tenant, memberships, last_pair, cause)
             last_pair = memberships[-1][1].group, memberships[-1][1].member
         _tell(progress, len(resources) + len(memberships))
     await _complete_import(database, tenant, tally, manifest, cause)
@@ -171,13 +172,15 @@ def _batches(path: Path, tally: Tally) -> Iterator[tuple[list[tuple[int, StoredR
     yield resources, memberships
 
 
-async def _import_resources(database: Database, tenant: Tenant, batch: list[tuple[int, StoredResource]], after: UUID) -> None:
+async def _import_resources(database: Database, tenant: Tenant, batch: list[tuple[int, StoredResource]], after: UUID, cause: Cause) -> None:
     """Store those resources of the batch that are not there yet: behind the id `after` the tenant holds the first of them, or none."""
     try:
         async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
             there = [_resource(row) for row in await tx.fetch(_RESOURCES, tenant.id, after, len(batch))]
             missing = _missing(tenant, there, batch)
-            await _insert_resources(tx, missing)
+            if missing:
+                await _insert_resources(tx, missing)
+                await audit.append(tx, cause, "tenant.resources_imported", "Tenant", tenant.id, added=[line.id for _, line in missing])
     except Uniqueness:
         raise await _clash(database, tenant, missing) from None
     except InvalidValue as error:
@@ -212,10 +215,12 @@ async def _insert_resources(tx: Transaction, batch: list[tuple[int, StoredResour
         await tx.fetch("SELECT rollhouse.count_resources($1, $2, $3)", tx.tenant_id, name, sum(line.type == name for line in lines))
 
 
-async def _import_memberships(database: Database, tenant: Tenant, batch: list[tuple[int, Membership]], after: tuple[UUID, UUID]) -> None:
+async def _import_memberships(database: Database, tenant: Tenant, batch: list[tuple[int, Membership]], after: tuple[UUID, UUID], cause: Cause) -> None:
     async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
         there = [Membership(*row) for row in await tx.fetch(_MEMBERSHIPS, tenant.id, *after, len(batch))]
         missing = _missing(tenant, there, batch)
+        if not missing:
+            return
         named = {one for _, line in missing for one in (line.group, line.member)}
         types = {row["id"]: row["resource_type"] for row in await tx.fetch(_TYPES, tenant.id, list(named))}
         for number, line in missing:
@@ -223,6 +228,9 @@ async def _import_memberships(database: Database, tenant: Tenant, batch: list[tu
                 raise InvalidValue(f"Line {number} names a group or a member that is not in the file. Export the tenant again while it is suspended.")
         lines = [line for _, line in missing]
         await tx.fetch(_INSERT_MEMBERSHIPS, tenant.id, [line.group for line in lines], [line.member for line in lines], [types[line.member] for line in lines])
+        # A row for each group, as the SCIM operation that adds members leaves one: lines are in order of group.
+        for group, added in groupby(lines, key=lambda line: line.group):
+            await audit.append(tx, cause, "resource.updated", "Group", group, ["members"], added=[line.member for line in added])
 
 
 async def _complete_import(database: Database, tenant: Tenant, tally: Tally, manifest: Manifest, cause: Cause) -> None:

@@ -150,6 +150,14 @@ async def list_audit(call: Call) -> Outcome:
     return Outcome(body=EntryPage([_entry_view(one) for one in found], next_of([str(one.id) for one in found], limit)))
 
 
+@operation("GET", "/audit", scope="audit:read", answer=EntryPage, query=_ID_PAGE)
+async def list_platform_audit(call: Call) -> Outcome:
+    """List the rows of the platform's own audit in order of time: operators' keys, and tenants that were purged."""
+    limit = call.limit
+    found = await audit.list_entries(call.database, audit.PLATFORM, after=call.after_id, limit=limit)
+    return Outcome(body=EntryPage([_entry_view(one) for one in found], next_of([str(one.id) for one in found], limit)))
+
+
 async def _scope(call: Call, resource_type: ResourceType) -> Scope:
     tenant = await call.tenant()
     return Scope(call.database, tenant.id, resource_type, call.service.public_url + tenant.path, call.cause)
@@ -197,4 +205,4 @@ def _entry_view(found: audit.Entry) -> EntryView:
     )
 
 
-OPERATIONS = (list_users, get_user, list_groups_of_user, list_groups, get_group, list_members, get_usage, list_audit)
+OPERATIONS = (list_users, get_user, list_groups_of_user, list_groups, get_group, list_members, get_usage, list_audit, list_platform_audit)

@@ -7,6 +7,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from rollhouse.database.outcomes import is_without_effect
 from rollhouse.http.answers import Answer
 from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_operations import Operation
@@ -87,17 +88,15 @@ async def carry_out(operation: Operation, call: Call) -> Answer:
 
 
 async def _carry_out_first(operation: Operation, call: Call, held: Claim) -> Answer:
+    """Carry the request out; where nobody can say whether it took effect, the claim stays, so that no repeat makes a second effect."""
     try:
         outcome = await operation.act(call)
     except ScimError as error:
-        if error.status >= _FAULT or error.status in _NOT_KEPT:
+        if error.status in _NOT_KEPT or (error.status >= _FAULT and is_without_effect(error)):
             await idempotency.give_up(call.database, held)
-        else:
+        elif error.status < _FAULT:
             problem = msgspec.json.encode(problem_of(error, call.request_id)).decode()
             await _keep(call, held, Stored(error.status, [("content-type", PROBLEM_JSON)], problem))
-        raise
-    except BaseException:
-        await idempotency.give_up(call.database, held)
         raise
     kept = msgspec.json.encode(outcome.body if outcome.kept is None else outcome.kept).decode()
     await _keep(call, held, Stored(operation.status, [("content-type", operation.media_type), *_headers_of(outcome)], kept))
@@ -105,7 +104,7 @@ async def _carry_out_first(operation: Operation, call: Call, held: Claim) -> Ans
 
 
 async def _keep(call: Call, held: Claim, answer: Stored) -> None:
-    """Store the answer; if that fails the effect stands all the same, so the client is told of the effect, not of the failure."""
+    """Store the answer; if that fails the effect stands all the same: the client is told of it, and a repeat that it may have happened."""
     try:
         await idempotency.store(call.database, held, answer, concerns=call.concerns)
     except ScimError as error:

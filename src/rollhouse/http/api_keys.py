@@ -91,6 +91,8 @@ async def create_key(call: Call) -> Outcome:
     asked = call.body(KeyRequest)
     for scope in operators.check_scopes(asked.scopes):
         call.operator.require(scope)  # a key hands on what it has, never more (threat T28)
+    operators.check_expiry(asked.expires)
+    call.operator.require_end(asked.expires)
     made = await operators.create_key(call.database, call.service.peppers, scopes=asked.scopes, label=asked.label, expires=asked.expires, cause=call.cause)
     shown = NewOperatorKey(made.key.id, made.key.prefix, made.key.scopes, made.minted.secret)
     return Outcome(body=shown, kept=msgspec.structs.replace(shown, key=None, note=SHOWN_ONCE), location=f"{API_PATH}/keys/{made.key.id}")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from rollhouse.http.answers import refuse, refuse_fault, refuse_framework_error
@@ -18,6 +19,8 @@ from rollhouse.http.oauth_routes import oauth_router
 from rollhouse.http.problems import by_path, refuse_api, refuse_api_fault, refuse_api_framework_error
 from rollhouse.http.scim_routes import DiscoveryController, ResourceController
 from rollhouse.http.service import Service
+from rollhouse.portal.pages import guarded, refuse_framework_page, refuse_page, refuse_page_fault
+from rollhouse.portal.routes import portal_router
 from rollhouse.scim.errors import ScimError
 from rollhouse.settings import read_settings
 
@@ -41,12 +44,13 @@ def assemble(service: Service) -> Edge:
             await service.stop()
 
     refusals: dict[int | type[Exception], Any] = {
-        ScimError: by_path(refuse, refuse_api),
-        HTTPException: by_path(refuse_framework_error, refuse_api_framework_error),
-        Exception: by_path(refuse_fault, refuse_api_fault),
+        ScimError: by_path(refuse, refuse_api, guarded(service.portal, refuse_page)),
+        HTTPException: by_path(refuse_framework_error, refuse_api_framework_error, guarded(service.portal, refuse_framework_page)),
+        Exception: by_path(refuse_fault, refuse_api_fault, guarded(service.portal, refuse_page_fault)),
     }
     litestar = Litestar(
-        route_handlers=[*health_routes(service), api_router(), scim_router(), oauth_router(service)],
+        route_handlers=[*health_routes(service), api_router(), scim_router(), oauth_router(service), portal_router(service.portal)],
+        state=State({"portal": service.portal}),
         lifespan=[serving],
         exception_handlers=refusals,
         request_max_body_size=service.body_limit_bytes,

@@ -57,8 +57,9 @@ class Exchange:
             TooManyRequests: the tenant is over its limit.
         """
         limit = self.service.default_limit
-        if self.tenant.rate_per_second is not None:
-            limit = Limit(self.tenant.rate_per_second, self.tenant.burst if self.tenant.burst is not None else limit.burst)
+        rate, burst = self.tenant.rate_per_second, self.tenant.burst
+        if rate is not None or burst is not None:
+            limit = Limit(rate if rate is not None else limit.rate_per_second, burst if burst is not None else limit.burst)
         if limit.rate_per_second == 0:
             return
         decision = await self.service.limiter.admit(str(self.tenant.id), limit, cost)

@@ -247,6 +247,6 @@ async def _authenticate(service: Service, key_sets: KeySets, request: ScimReques
 
 
 async def _charge(service: Service, client: AuthenticatedClient) -> None:
-    decision = await service.limiter.admit(f"tokens:{client.client_id}", TOKENS_OF_A_CLIENT)
+    decision = await service.limiter.admit(f"{client.tenant_id}:tokens:{client.client_id}", TOKENS_OF_A_CLIENT)
     if not decision.allowed:
         raise TooManyRequests("This client fetches too many tokens. Use a token until it ends.", retry_after_seconds=decision.retry_after_seconds)

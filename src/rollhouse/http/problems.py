@@ -7,6 +7,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from rollhouse.http.answers import Answer, ScimRequest
+from rollhouse.portal.routes import is_portal
 from rollhouse.scim import errors
 from rollhouse.telemetry.logs import log_fault
 
@@ -93,12 +94,17 @@ def refuse_api_fault(request: ScimRequest, error: Exception) -> Answer:
     return refuse_api(request, fault)
 
 
-def by_path(scim: Callable[..., Answer], api: Callable[..., Answer]) -> Callable[[ScimRequest, Any], Answer]:
-    """A handler of refusals that answers in the words of the API under /api, of SCIM elsewhere: unknown paths belong to no router."""
+def by_path(scim: Callable[..., Answer], api: Callable[..., Answer], page: Callable[..., Any]) -> Callable[[ScimRequest, Any], Any]:
+    """A handler of refusals that answers in the words of the API under /api, in a page under the portal's addresses, of SCIM elsewhere.
 
-    def refuse(request: ScimRequest, error: Any) -> Answer:
+    Unknown paths belong to no router.
+    """
+
+    def refuse(request: ScimRequest, error: Any) -> Any:
         path = request.scope["path"]
-        return (api if path == "/api" or path.startswith("/api/") else scim)(request, error)
+        if path == "/api" or path.startswith("/api/"):
+            return api(request, error)
+        return (page if is_portal(path) else scim)(request, error)
 
     return refuse
 

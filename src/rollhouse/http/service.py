@@ -13,7 +13,8 @@ from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
 from rollhouse.http.sources import read_networks
 from rollhouse.limits.failures import FailedAuthentications
-from rollhouse.limits.gcra import Limit, connect
+from rollhouse.limits.gcra import Limit, Limiter, connect
+from rollhouse.portal.parts import Portal
 from rollhouse.scim.errors import ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
@@ -31,6 +32,7 @@ IN_FLIGHT_LINE = 1000
 IN_FLIGHT_WAIT_SECONDS = 1.0
 NOTE_USES_SECONDS = 10.0
 """How often the uses of credentials are written; of one credential at most once a minute."""
+UNVERIFIED = "the database cannot be served from; the log and `rollhouse doctor` say why"
 KEEP_DAYS_SECONDS = 3600.0
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
@@ -76,8 +78,12 @@ class Service:
         self.gate = CredentialGate(self.database, peppers)
         self.failures = FailedAuthentications()
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
-        self.limiter = connect(settings.redis_url)
-        self.live = Live(settings.redis_url)
+        try:
+            self.limiter: Limiter = connect(settings.redis_url)
+            self.live: Live = Live(settings.redis_url)
+        except ValueError as error:
+            raise SettingsError(f"ROLLHOUSE_REDIS_URL cannot be used: {error}; give one such as redis://redis:6379/0.") from None
+        self.portal = Portal(self.database, peppers, self.public_url, self.live, self.default_limit, self.key_sets.hosts, self.failures)
         self.request_log = RequestLog(self.database, self.live, gap_seconds=settings.cycle_gap_seconds)
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
@@ -119,7 +125,8 @@ class Service:
         try:
             await asyncio.wait_for(ping(self.database), 2)
         except (ScimError, TimeoutError) as error:
-            return [f"the database does not answer: {error}"]
+            log("service.unready", error=type(error).__name__, cure="check that Postgres runs and can be reached; rollhouse doctor says more")
+            return ["the database does not answer"]
         return []
 
     async def _note_uses(self) -> None:
@@ -130,6 +137,7 @@ class Service:
 
     async def _verify(self) -> None:
         is_open = False
+        told: list[str] = []
         while self.problems:
             try:
                 if not is_open:
@@ -138,10 +146,12 @@ class Service:
                 found = await schema_findings(self.database)
             except ScimError as error:
                 found = [f"{error.detail} (cause: {error.__cause__ or error})"]
-            if found and found != self.problems:
+            if found != told:
                 for finding in found:
                     log("service.unverified", finding=finding)
-            self.problems = found
+                told = found
+            # The probes are on the public port: they say that something is wrong, the log and `rollhouse doctor` say what (threat T43).
+            self.problems = [UNVERIFIED] if found else []
             if found:
                 await asyncio.sleep(CHECK_SECONDS)
         log("service.ready")

@@ -53,14 +53,29 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 COLUMNS = "id, at, actor, action, target_type, target_id, attributes, added, removed, request_id, before, after"
-_APPEND = "SELECT rollhouse.append_audit($1, $2, $3, $4, $5, $6, $7, '{}', '{}', NULL, NULL)"
+_APPEND = "SELECT rollhouse.append_audit($1, $2, $3, $4, $5, $6, $7, $8, '{}', NULL, NULL)"
 _LIST = f"SELECT {COLUMNS} FROM rollhouse.audit WHERE id > $1 ORDER BY id LIMIT $2"
+_NEWEST = f"SELECT {COLUMNS} FROM rollhouse.audit WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+_OF_TARGET = f"SELECT {COLUMNS} FROM rollhouse.audit WHERE tenant_id = $1 AND target_id = $2 ORDER BY id DESC LIMIT $3"
 _BEFORE_ALL = UUID(int=0)
+_BEHIND_ALL = UUID(int=(1 << 128) - 1)
 
 
-async def append(tx: Transaction, cause: Cause, action: str, target_type: str, target_id: object, attributes: Sequence[str] = ()) -> None:
-    """Append the row of an effect that this transaction makes; `attributes` are names, never values."""
-    await tx.fetch(_APPEND, tx.tenant_id, cause.actor, cause.request_id, action, target_type, str(target_id), list(attributes))
+async def append(
+    tx: Transaction, cause: Cause, action: str, target_type: str, target_id: object, attributes: Sequence[str] = (), *, added: Sequence[UUID] = ()
+) -> None:
+    """Append the row of an effect that this transaction makes; `attributes` are names, never values, `added` are ids."""
+    await tx.fetch(_APPEND, tx.tenant_id, cause.actor, cause.request_id, action, target_type, str(target_id), list(attributes), list(added))
+
+
+async def newest_entries(tx: Transaction, *, before: UUID | None = None, limit: int = PAGE_LIMIT) -> list[Entry]:
+    """The tenant's rows older than `before`, the newest first."""
+    return [Entry(*row) for row in await tx.fetch(_NEWEST, tx.tenant_id, before or _BEHIND_ALL, min(limit, PAGE_LIMIT))]
+
+
+async def entries_of_target(tx: Transaction, target_id: str, *, limit: int = PAGE_LIMIT) -> list[Entry]:
+    """The newest rows about one resource."""
+    return [Entry(*row) for row in await tx.fetch(_OF_TARGET, tx.tenant_id, target_id, min(limit, PAGE_LIMIT))]
 
 
 async def list_entries(database: Database, tenant_id: UUID, *, after: UUID | None = None, limit: int = PAGE_LIMIT) -> list[Entry]:

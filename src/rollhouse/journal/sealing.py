@@ -24,6 +24,7 @@ FIRST_HASH = bytes(32)
 """What stands before the first row of a chain."""
 SCAN_TIMEOUT_MILLISECONDS = 60_000
 """Longest that a look through the whole audit may take."""
+_CLOCK = "SELECT clock_timestamp()"
 BEGINNING = datetime.fromtimestamp(0, UTC)
 """Before every row: a pass since then looks at the whole audit."""
 
@@ -216,7 +217,8 @@ async def _append(tx: Transaction, key: AuditKey, rows: Sequence[Row]) -> Root:
         current = next_hash(current, tx.tenant_id, row)
         hashes.append(current)
     positions = list(range(first, first + len(rows)))
-    root = _sign(key, tx.tenant_id, positions[-1], current)
+    now: datetime = (await tx.fetch(_CLOCK))[0][0]
+    root = _sign(key, tx.tenant_id, positions[-1], current, now)
     await tx.fetch(_CHAIN, tx.tenant_id, positions, [row["id"] for row in rows], hashes)
     await tx.fetch(_ROOT, tx.tenant_id, root.position, root.hash, root.key_id, root.signature, root.at)
     return root
@@ -227,8 +229,7 @@ async def _is_kept(tx: Transaction) -> bool:
     return tx.tenant_id == PLATFORM or bool(await tx.fetch(_IS_KEPT, tx.tenant_id))
 
 
-def _sign(key: AuditKey, tenant_id: UUID, position: int, chain_hash: bytes) -> Root:
-    now = datetime.now(UTC)
+def _sign(key: AuditKey, tenant_id: UUID, position: int, chain_hash: bytes, now: datetime) -> Root:
     at = now.replace(microsecond=now.microsecond // 1000 * 1000)
     return Root(tenant_id, position, chain_hash, at, key.id, key.private.sign(_signed_bytes(tenant_id, position, chain_hash, at)))
 

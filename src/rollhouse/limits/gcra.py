@@ -65,7 +65,10 @@ class Limiter(Protocol):
         """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
 
     async def forget(self, key: str) -> bool:
-        """Count the key anew; whether the count of all processes could be reached. If not, it ends there by itself when the burst is whole again."""
+        """Count the key, and those that begin with it and a colon, anew; whether the count of all processes could be reached.
+
+        If not, it ends there by itself when the burst is whole again.
+        """
 
 
 class LocalLimiter:
@@ -81,8 +84,9 @@ class LocalLimiter:
         return self.decide(key, limit, time.monotonic(), cost)
 
     async def forget(self, key: str) -> bool:
-        """Count the key anew."""
-        self._arrivals.pop(key, None)
+        """Count the key, and those that begin with it and a colon, anew."""
+        for name in [one for one in self._arrivals if one == key or one.startswith(f"{key}:")]:
+            del self._arrivals[name]
         return True
 
     def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
@@ -193,10 +197,11 @@ class RedisLimiter:
         log("limiter.recovered")
 
     async def forget(self, key: str) -> bool:
-        """Count the key anew; whether Redis could be reached."""
+        """Count the key, and those that begin with it and a colon, anew; whether Redis could be reached."""
         await self._local.forget(key)
         try:
-            await self._redis.delete(_name(key))
+            names = [_name(key), *[name async for name in self._redis.scan_iter(match=_name(f"{key}:*"), count=1000)]]
+            await self._redis.delete(*names)
         except (RedisError, OSError):
             return False
         return True

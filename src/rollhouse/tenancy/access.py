@@ -81,12 +81,16 @@ _NOBODY = _Known(0.0)
 
 
 class CredentialGate:
-    """Says which tenant a secret belongs to. Keeps at most 10,000 look-ups, each for at most five seconds, and forgets what it hears has changed."""
+    """Says which tenant a secret belongs to; forgets what it hears has changed.
+
+    Keeps at most 10,000 look-ups of credentials, each for five seconds, and 10,000 of what is none, each for one.
+    """
 
     def __init__(self, database: Database, peppers: Peppers) -> None:
         self._database = database
         self._peppers = peppers
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, _Known] = OrderedDict()
         self._uses: dict[UUID, Use] = {}
         self._changes = 0
 
@@ -122,6 +126,7 @@ class CredentialGate:
         kind, _, name = change.partition(":")
         if kind == "credential":
             self._known.pop(name, None)
+            self._unknown.pop(name, None)
         elif kind == "tenant":
             for lookup_id in [one for one, known in self._known.items() if known.access is not None and str(known.access.tenant.id) == name]:
                 del self._known[lookup_id]
@@ -130,6 +135,7 @@ class CredentialGate:
         """Believe nothing any more."""
         self._changes += 1
         self._known.clear()
+        self._unknown.clear()
 
     def _note(self, access: Access, known: _Known, secret: str) -> None:
         current = self._peppers.current
@@ -137,27 +143,30 @@ class CredentialGate:
         self._uses[access.credential_id] = Use(access.tenant.id, self._peppers.mac(current, secret) if is_old else None, current if is_old else None)
 
     async def _look_up(self, lookup_id: str, secret: str) -> _Known:
-        known = self._known.get(lookup_id)
+        known = self._known.get(lookup_id) or self._unknown.get(lookup_id)
         now = time.monotonic()
         if known is not None and known.until > now:
             return known
         if not is_well_typed(secret):
             return _NOBODY
         changes = self._changes
-        known = await resolve(self._database, lookup_id)
+        asked = await resolve(self._database, lookup_id, is_for_stranger=known is None or known.access is None)
         if changes != self._changes:  # heard of a change meanwhile, which this answer may not show yet
-            return known
-        self._known[lookup_id] = known
-        self._known.move_to_end(lookup_id)
-        if len(self._known) > CACHE_ENTRIES:
-            self._known.popitem(last=False)
-        return known
+            return asked
+        # Apart, so that whoever tries many ids pushes no credential out that exists.
+        cache, other = (self._unknown, self._known) if asked.access is None else (self._known, self._unknown)
+        other.pop(lookup_id, None)
+        cache[lookup_id] = asked
+        cache.move_to_end(lookup_id)
+        if len(cache) > CACHE_ENTRIES:
+            cache.popitem(last=False)
+        return asked
 
 
-async def resolve(database: Database, lookup_id: str) -> _Known:
+async def resolve(database: Database, lookup_id: str, *, is_for_stranger: bool = False) -> _Known:
     """What the database says of a lookup id."""
     asked = time.monotonic()
-    rows = await database.look_up("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id)
+    rows = await database.look_up("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id, is_for_stranger=is_for_stranger)
     if not rows:
         return _Known(asked + UNKNOWN_SECONDS)
     row = rows[0]

@@ -10,7 +10,7 @@ from rollhouse.database.pool import Database, Transaction
 from rollhouse.journal import audit
 from rollhouse.journal.audit import Cause
 from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, quoted
-from rollhouse.tenancy.secrets import PREFIX, Minted, Peppers, mint_secret
+from rollhouse.tenancy.secrets import PREFIX, Minted, Peppers, mint_secret, named
 from rollhouse.tenancy.tenants import Tenant
 
 USUAL_SECRETS = 2
@@ -67,7 +67,7 @@ async def create_secret(
     Two live ones are usual, so that one can be exchanged without a gap; the third comes with a warning.
 
     Raises:
-        Conflict: five are live; the detail names those to revoke.
+        Conflict: five are live (the detail names those to revoke), or the tenant is being deleted.
         InvalidValue: the label is longer than 200 characters.
     """
     if label is not None and len(label) > LABEL_LIMIT:
@@ -98,16 +98,23 @@ async def revoke_secret(database: Database, tenant: Tenant, name: str, *, cause:
         NotFound: the tenant has no such secret.
     """
     async with database.transaction(tenant.id) as tx:
-        rows = await tx.fetch(_REVOKE, name, name.removeprefix(PREFIX))
+        rows = await tx.fetch(_REVOKE, named(name), named(name))
         if not rows:
-            raise NotFound(f"The tenant {tenant.slug} has no secret {quoted(name)}; see: rollhouse secret list {tenant.slug}")
+            raise NotFound(f"The tenant {tenant.slug} has no secret {quoted(named(name))}; see: rollhouse secret list {tenant.slug}")
         await audit.append(tx, cause, "secret.revoked", "Credential", rows[0]["id"])
     return Credential(*rows[0])
 
 
 async def lock_credentials(tx: Transaction) -> None:
-    """Let one transaction at a time count and add credentials of the tenant."""
+    """Let one transaction at a time count and add credentials of the tenant, and none while it is being deleted.
+
+    Raises:
+        Conflict: the tenant is being deleted, or gone.
+    """
     await tx.fetch("SELECT pg_advisory_xact_lock(hashtextextended('credentials:' || $1::text, 0))", str(tx.tenant_id))
+    rows = await tx.fetch("SELECT status FROM rollhouse.tenants WHERE id = $1 FOR SHARE", tx.tenant_id)
+    if not rows or rows[0]["status"] == "deleting":
+        raise Conflict("The tenant is being deleted, so nothing can be made for it; restore it first.")
 
 
 async def insert_credential(

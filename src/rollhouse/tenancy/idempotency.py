@@ -12,7 +12,7 @@ from rollhouse.scim.errors import Conflict, InvalidValue, ScimError
 KEY_LIMIT = 255
 KEPT_HOURS = 24
 LEASE_SECONDS = 60
-"""After how long a request that was never answered, because its process ended, may be made again; a request has eight seconds."""
+"""After how long a request without an answer has none to come; a request has eight seconds."""
 SWEPT = 100
 """Rows past their day that one new key removes."""
 
@@ -44,10 +44,12 @@ _CLAIM = f"""
     ON CONFLICT (operator_key_id, idempotency_key) DO UPDATE
     SET request_hash = excluded.request_hash, status = NULL, headers = NULL, body = NULL, concerns = NULL, created = excluded.created
     WHERE k.created < clock_timestamp() - interval '{KEPT_HOURS} hours'
-       OR (k.status IS NULL AND k.request_hash = excluded.request_hash AND k.created < clock_timestamp() - interval '{LEASE_SECONDS} seconds')
     RETURNING created
 """
-_FIND = "SELECT request_hash, status, headers, body FROM rollhouse.idempotency_keys WHERE operator_key_id = $1 AND idempotency_key = $2"
+_FIND = (
+    f"SELECT request_hash, status, headers, body, created < clock_timestamp() - interval '{LEASE_SECONDS} seconds' AS is_over"
+    " FROM rollhouse.idempotency_keys WHERE operator_key_id = $1 AND idempotency_key = $2"
+)
 _STORE = (
     "UPDATE rollhouse.idempotency_keys SET status = $4, headers = $5, body = $6, concerns = $7"
     " WHERE operator_key_id = $1 AND idempotency_key = $2 AND created = $3"
@@ -80,7 +82,7 @@ async def claim(database: Database, operator_key_id: UUID, key: str, request_has
     """The right to carry out the request, or what the same request was answered before. A key belongs to one operator's key alone (threat T40).
 
     Raises:
-        Conflict: the same request is under way.
+        Conflict: the same request is under way, or nobody knows whether it took effect, so that it is not carried out again.
         KeyReused: the key stands for another request.
     """
     await database.query(_SWEEP)
@@ -90,6 +92,8 @@ async def claim(database: Database, operator_key_id: UUID, key: str, request_has
     rows = await database.query(_FIND, operator_key_id, key)
     if rows and rows[0]["request_hash"] != request_hash:
         raise KeyReused("This Idempotency-Key was sent with another request. Make a new key for every new request.")
+    if rows and rows[0]["status"] is None and rows[0]["is_over"]:
+        raise Conflict("The first request with this Idempotency-Key was cut off, perhaps after its effect. Look for it; if there is none, make a new key.")
     if not rows or rows[0]["status"] is None:
         raise Conflict("The same request is under way. Wait a moment, then send it again with the same Idempotency-Key.", retry_after_seconds=1)
     headers = msgspec.json.decode(rows[0]["headers"], type=list[tuple[str, str]])

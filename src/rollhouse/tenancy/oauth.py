@@ -16,7 +16,7 @@ from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, Unauthorized
 from rollhouse.tenancy.access import Use, note_uses
 from rollhouse.tenancy.credentials import LABEL_LIMIT, MOST_SECRETS, USUAL_SECRETS, Credential, NewSecret, insert_credential, lock_credentials
 from rollhouse.tenancy.federation import KeyHosts, KeySets, Trust, checked_trust, verify_assertion
-from rollhouse.tenancy.secrets import ACCESS_TOKEN_PREFIX, CLIENT_SECRET_PREFIX, Minted, Peppers, is_well_typed, lookup_id_of, mint_secret
+from rollhouse.tenancy.secrets import ACCESS_TOKEN_PREFIX, CLIENT_SECRET_PREFIX, Minted, Peppers, is_well_typed, lookup_id_of, mint_secret, named
 from rollhouse.tenancy.tenants import Tenant
 
 Kind = Literal["secret", "federated"]
@@ -87,6 +87,10 @@ _CREATE_CLIENT = (
 _LIST_CLIENTS = f"SELECT {_CLIENT} FROM rollhouse.oauth_clients ORDER BY id"
 _FIND_CLIENT = f"SELECT {_CLIENT} FROM rollhouse.oauth_clients WHERE id = $1"
 _HOLD_CLIENT = f"{_FIND_CLIENT} FOR SHARE"
+_HOLD_FOR_ISSUE = (
+    "SELECT c.revoked, c.token_seconds, t.status, clock_timestamp() + make_interval(secs => c.token_seconds) AS expires"
+    " FROM rollhouse.oauth_clients c JOIN rollhouse.tenants t ON t.id = c.tenant_id WHERE c.id = $1 FOR SHARE"
+)
 _NOW = "date_trunc('milliseconds', clock_timestamp())"
 _REVOKE_CLIENT = f"UPDATE rollhouse.oauth_clients SET revoked = coalesce(revoked, {_NOW}) WHERE id = $1 RETURNING {_CLIENT}"
 _REVOKE_ALL = f"UPDATE rollhouse.credentials SET revoked = {_NOW} WHERE client_id = $1 AND revoked IS NULL"
@@ -218,9 +222,9 @@ async def revoke_client_secret(database: Database, tenant: Tenant, client_id: st
     """
     async with database.transaction(tenant.id) as tx:
         client = await _find(tx, tenant, client_id)
-        rows = await tx.fetch(_REVOKE_SECRET, client.id, name, name.removeprefix(CLIENT_SECRET_PREFIX))
+        rows = await tx.fetch(_REVOKE_SECRET, client.id, named(name), named(name))
         if not rows:
-            raise NotFound(f"The client has no secret {quoted(name)}; see: rollhouse client secrets {tenant.slug} {client.id}")
+            raise NotFound(f"The client has no secret {quoted(named(name))}; see: rollhouse client secrets {tenant.slug} {client.id}")
         await audit.append(tx, cause, "client_secret.revoked", "Credential", rows[0]["id"])
     return Credential(*rows[0])
 
@@ -263,17 +267,17 @@ async def issue_token(database: Database, peppers: Peppers, client: Authenticate
     """A new access token of the client; only its MAC is stored.
 
     Raises:
-        Unauthorized: the client was revoked in the meantime.
+        Unauthorized: the client was revoked in the meantime, or its tenant is being deleted.
     """
     minted = mint_secret(ACCESS_TOKEN_PREFIX)
     credential_id = new_id()
     cause = _cause(client, request_id)
     async with database.transaction(client.tenant_id) as tx:
-        rows = await tx.fetch(_HOLD_CLIENT, client.client_id)
-        if not rows or rows[0]["revoked"] is not None:
+        rows = await tx.fetch(_HOLD_FOR_ISSUE, client.client_id)
+        if not rows or rows[0]["revoked"] is not None or rows[0]["status"] == "deleting":
             raise Unauthorized(_WRONG)
         life_seconds: int = rows[0]["token_seconds"]
-        expires = datetime.now(UTC) + timedelta(seconds=life_seconds)
+        expires = rows[0]["expires"]
         await insert_credential(tx, peppers, credential_id, minted, kind="access_token", client_id=client.client_id, expires=expires, cause=cause)
         await audit.append(tx, cause, "token.issued", "Credential", credential_id)
     return NewToken(credential_id, minted, life_seconds)

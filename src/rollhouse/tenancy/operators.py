@@ -13,7 +13,7 @@ from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
 from rollhouse.scim.errors import Forbidden, InvalidValue, NotFound, Unauthorized, check_characters, quoted
 from rollhouse.tenancy.credentials import LABEL_LIMIT
-from rollhouse.tenancy.secrets import OPERATOR_KEY_PREFIX, Minted, Peppers, is_well_typed, lookup_id_of, mint_secret
+from rollhouse.tenancy.secrets import OPERATOR_KEY_PREFIX, Minted, Peppers, is_well_typed, lookup_id_of, mint_secret, named
 
 SCOPES = {
     "tenants:read": "list and read tenants",
@@ -65,6 +65,16 @@ class Operator(msgspec.Struct, frozen=True):
 
     key_id: UUID
     scopes: frozenset[str]
+    expires: datetime | None = None
+
+    def require_end(self, expires: datetime | None) -> None:
+        """Hold a key that this one makes to its own end: it hands on what it has, never more (threat T28).
+
+        Raises:
+            Forbidden: the new key would outlive it.
+        """
+        if self.expires is not None and (expires is None or expires > self.expires):
+            raise Forbidden(f"This key ends at {self.expires:%Y-%m-%dT%H:%M:%SZ}, and so must every key that it makes. Send an earlier `expires`.")
 
     def require(self, scope: str) -> None:
         """Hold the operator to the scopes of the key.
@@ -86,7 +96,7 @@ _REVOKE = (
     "UPDATE rollhouse.operator_keys SET revoked = coalesce(revoked, date_trunc('milliseconds', clock_timestamp()))"
     f" WHERE id::text = $1 OR lookup_id = $2 RETURNING {_COLUMNS}"
 )
-_RESOLVE = "SELECT r.*, k.last_used FROM rollhouse.resolve_operator_key($1) r JOIN rollhouse.operator_keys k ON k.id = r.id"
+_RESOLVE = "SELECT r.*, k.last_used, k.expires FROM rollhouse.resolve_operator_key($1) r JOIN rollhouse.operator_keys k ON k.id = r.id"
 _NOTE_USE = (
     "UPDATE rollhouse.operator_keys SET last_used = clock_timestamp() WHERE id = $1"
     f" AND (last_used IS NULL OR last_used < clock_timestamp() - interval '{LAST_USE_SECONDS} seconds')"
@@ -130,9 +140,9 @@ async def revoke_key(database: Database, name: str, *, cause: Cause) -> Operator
         NotFound: there is no such key.
     """
     async with database.transaction(PLATFORM) as tx:
-        rows = await tx.fetch(_REVOKE, name, name.removeprefix(OPERATOR_KEY_PREFIX))
+        rows = await tx.fetch(_REVOKE, named(name), named(name))
         if not rows:
-            raise NotFound(f"There is no operator's key {quoted(name)}; see: rollhouse api-key list")
+            raise NotFound(f"There is no operator's key {quoted(named(name))}; see: rollhouse api-key list")
         await audit.append(tx, cause, "operator_key.revoked", "OperatorKey", rows[0]["id"])
     return OperatorKey(*rows[0])
 
@@ -160,7 +170,7 @@ async def verify_key(database: Database, peppers: Peppers, key: str) -> Operator
         await database.query(_RENEW_MAC, found["id"], peppers.mac(peppers.current, key), peppers.current, found["pepper_version"])
     if found["last_used"] is None or found["last_used"] < now - timedelta(seconds=LAST_USE_SECONDS):
         await database.query(_NOTE_USE, found["id"])
-    return Operator(found["id"], frozenset(found["scopes"]))
+    return Operator(found["id"], frozenset(found["scopes"]), found["expires"])
 
 
 def check_scopes(scopes: Sequence[str]) -> list[str]:
@@ -182,7 +192,13 @@ def check_expiry(expires: datetime | None) -> None:
     """Hold an expiry to the future.
 
     Raises:
-        InvalidValue: it has passed.
+        InvalidValue: it has passed, or is no moment that can be stored.
     """
-    if expires is not None and expires <= datetime.now(UTC):
+    if expires is None:
+        return
+    try:
+        moment = expires.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValue("The expiry is out of the years 1 to 9999 in UTC. Send an earlier moment.") from None
+    if moment <= datetime.now(UTC):
         raise InvalidValue("The expiry has passed. Send a moment in the future, or none for a key without an end.")

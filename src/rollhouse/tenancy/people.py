@@ -1,6 +1,7 @@
 """People who use the portal: operators of the platform with a password and perhaps a second factor, and members of tenants."""
 
 import asyncio
+import hmac
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,9 +62,7 @@ _SET_PASSWORD = "UPDATE rollhouse.operators SET password_hash = $2, totp_secret 
 _USE_CODE = "UPDATE rollhouse.operators SET totp_last = $2 WHERE id = $1 AND totp_last < $2 RETURNING id"
 _MEMBER = "id, email, role, created, subject IS NOT NULL AS is_bound"
 _LIST_MEMBERS = f"SELECT {_MEMBER} FROM rollhouse.members WHERE tenant_id = $1 ORDER BY email_key LIMIT 200"
-_ADD_MEMBER = (
-    f"INSERT INTO rollhouse.members (tenant_id, id, email, email_key, role, created_by) VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_MEMBER}"
-)
+_ADD_MEMBER = f"INSERT INTO rollhouse.members (tenant_id, id, email, email_key, role, created_by) VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_MEMBER}"
 _REMOVE_MEMBER = "DELETE FROM rollhouse.members WHERE tenant_id = $1 AND id = $2 RETURNING id"
 
 
@@ -141,7 +140,10 @@ async def verify_operator(database: Database, email: str, password: str, code: s
     found = rows[0]
     if found["totp_secret"] is not None:
         now = int(time.time())
-        step = next((at // TOTP_SECONDS for at in (now, now - TOTP_SECONDS, now + TOTP_SECONDS) if pyotp.TOTP(found["totp_secret"]).verify(code, at)), None)
+        totp = pyotp.TOTP(found["totp_secret"])
+        step = next(
+            (at // TOTP_SECONDS for at in (now, now - TOTP_SECONDS, now + TOTP_SECONDS) if hmac.compare_digest(totp.at(at).encode(), code.encode())), None
+        )
         if step is None or not await database.query(_USE_CODE, found["id"], step):
             raise Unauthorized(_WRONG)
     return Operator(found["id"], found["email"], has_password=True, has_totp=found["totp_secret"] is not None)

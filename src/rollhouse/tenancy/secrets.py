@@ -21,6 +21,7 @@ CHECKSUM_LENGTH = 6
 HEADER_LIMIT = 512
 """Characters of an Authorization header that are looked at; a secret is 69 long."""
 
+_PREFIXED = re.compile(f"scim(?:sk|cs|at|ok)_([0-9A-Za-z]{{0,{LOOKUP_LENGTH}}})")
 _SHAPE = re.compile(f"scim(?:sk|cs|at|ok)_([0-9A-Za-z]{{{LOOKUP_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
 
 
@@ -54,6 +55,18 @@ class Peppers(msgspec.Struct, frozen=True):
     def mac(self, version: int, secret: str) -> bytes:
         """HMAC-SHA256 of the secret, 32 bytes; of an unknown version a MAC that matches nothing stored."""
         return hmac.digest(self.keys.get(version, b""), secret.encode(), "sha256")
+
+
+def named(text: str) -> str:
+    """The name that a text gives a credential: its id or lookup id, also out of a prefix or a whole secret, of which nothing else is kept.
+
+    Somebody in a hurry pastes the secret that is to be revoked; it must be found, and must not be echoed (threat T27).
+    """
+    whole = lookup_id_of(text.strip())
+    if whole is not None:
+        return whole
+    match = _PREFIXED.match(text.strip())
+    return match[1] if match is not None else text.strip()
 
 
 def new_pepper() -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -85,6 +84,7 @@ _FIND = f"""
         AND (s.setup_link_id IS NULL OR (l.revoked IS NULL AND l.expires > clock_timestamp()))
 """
 _SEEN = "UPDATE rollhouse.sessions SET last_seen = clock_timestamp() WHERE id = $1"
+_IS_LIVE = "SELECT FROM rollhouse.sessions WHERE id = $1 AND expires > clock_timestamp()"
 _END = "DELETE FROM rollhouse.sessions WHERE id = $1"
 _SWEEP = f"DELETE FROM rollhouse.sessions WHERE expires < clock_timestamp() OR last_seen < clock_timestamp() - interval '{IDLE_MINUTES} minutes'"
 _SWEEP_LINKS = "DELETE FROM rollhouse.sign_in_links WHERE expires < clock_timestamp() - interval '1 day'"
@@ -162,6 +162,11 @@ async def _member(database: Database, found: Row) -> tuple[Role, str] | None:
         if member["resource_id"] is None and member["found"] is not None:
             await tx.fetch(_KNOW, found["tenant_id"], found["member_id"], member["found"])
     return member["role"], member["email"]
+
+
+async def is_live(database: Database, session_id: UUID) -> bool:
+    """Whether the session has not been ended: what is sent for minutes must stop when whoever it is sent to is out."""
+    return bool(await database.look_up(_IS_LIVE, session_id))
 
 
 async def end_session(database: Database, session_id: UUID) -> None:

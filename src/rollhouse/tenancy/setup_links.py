@@ -33,9 +33,7 @@ class SetupLink(msgspec.Struct, frozen=True):
     is_live: bool
 
 
-_COLUMNS = (
-    "id, tenant_id, provider, created, created_by, expires, opened, revoked, step, revoked IS NULL AND expires > clock_timestamp() AS is_live"
-)
+_COLUMNS = "id, tenant_id, provider, created, created_by, expires, opened, revoked, step, revoked IS NULL AND expires > clock_timestamp() AS is_live"
 _CREATE = (
     "INSERT INTO rollhouse.setup_links (id, tenant_id, token_hash, provider, created_by, expires)"
     f" VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(days => $6)) RETURNING {_COLUMNS}"

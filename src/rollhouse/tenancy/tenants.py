@@ -69,6 +69,7 @@ _CREATE = f"INSERT INTO rollhouse.tenants (id, slug, name) VALUES ($1, $2, $3) R
 _LIST = f"SELECT {COLUMNS} FROM rollhouse.tenants ORDER BY slug"
 _PAGE = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug > $1 ORDER BY slug LIMIT $2"
 _FIND = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug = $1"
+_FIND_BY_ID = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE id = $1"
 PAGE_LIMIT = 200
 
 
@@ -135,6 +136,18 @@ async def find_tenant(database: Database, slug: str) -> Tenant:
     rows = await database.query(_FIND, slug)
     if not rows:
         raise NotFound(f"There is no tenant {quoted(slug)}; see: rollhouse tenant list")
+    return _tenant(rows[0])
+
+
+async def tenant_by_id(database: Database, tenant_id: UUID) -> Tenant:
+    """The tenant of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = await database.query(_FIND_BY_ID, tenant_id)
+    if not rows:
+        raise NotFound("There is no such tenant; see: rollhouse tenant list")
     return _tenant(rows[0])
 
 

@@ -87,7 +87,7 @@ class Worker:
                 log("worker.job_undone", job=task.get_name(), cure="none needed: its last transaction was undone, the next worker does it again")
 
     async def _seal(self) -> None:
-        now = datetime.now(UTC)
+        now: datetime = (await self._database.query("SELECT clock_timestamp()"))[0][0]
         is_whole = now - self._whole_since >= WHOLE
         since = sealing.BEGINNING if is_whole else now - RECENT
         try:
@@ -95,7 +95,7 @@ class Worker:
         finally:
             if not self._stopping.is_set():
                 oldest = await sealing.oldest_unsealed(self._database, since)
-                AUDIT_SEAL_LAG_SECONDS.set(0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds()))
+                AUDIT_SEAL_LAG_SECONDS.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         if is_whole:
             self._whole_since = now
 

@@ -1,0 +1,134 @@
+"""How people look through a directory: by what a name begins with, by page, by group; each statement bounded by its page, not by the tenant."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from rollhouse.database.pool import Row, Transaction
+from rollhouse.directory.queries import after_prefix
+from rollhouse.scim.keys import fold_text
+
+PAGE = 50
+FOUND_LIMIT = 200
+"""People that one search looks at for each of the four names."""
+_LAST = UUID(int=(1 << 128) - 1)
+_SEARCHED = {"User": ("username", "displayname", "emails.value", "externalid"), "Group": ("displayname", "externalid")}
+_EXACT = ("externalid",)
+
+_COLUMNS = "id, document, version, created, last_modified"
+_NEWEST = f"SELECT {_COLUMNS} FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
+_SOME = f"SELECT {_COLUMNS} FROM rollhouse.resources WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id DESC"
+_COUNTS = "SELECT resource_type, sum(count)::bigint AS count FROM rollhouse.resource_counts WHERE tenant_id = $1 GROUP BY resource_type"
+_SIZES = "SELECT group_id, count(*) AS count FROM rollhouse.memberships WHERE tenant_id = $1 AND group_id = ANY ($2) GROUP BY group_id"
+_MEMBERS = (
+    "SELECT r.id, r.document, r.version, r.created, r.last_modified FROM (SELECT member_id FROM rollhouse.memberships"
+    " WHERE tenant_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4) m"
+    " JOIN rollhouse.resources r ON r.tenant_id = $1 AND r.id = m.member_id ORDER BY r.id"
+)
+_GROUPS_OF = (
+    "SELECT r.id, r.document, r.version, r.created, r.last_modified FROM (SELECT group_id FROM rollhouse.memberships"
+    " WHERE tenant_id = $1 AND member_id = $2 ORDER BY group_id LIMIT $3) m"
+    " JOIN rollhouse.resources r ON r.tenant_id = $1 AND r.id = m.group_id ORDER BY r.id"
+)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A user or group as a page shows it."""
+
+    id: UUID
+    document: dict[str, Any]
+    version: int
+    created: datetime
+    last_modified: datetime
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return str(self.document.get("displayName") or self.document.get("userName") or self.id)
+
+    @property
+    def text(self) -> str:
+        """The document as people read JSON."""
+        return json.dumps(self.document, indent=2, ensure_ascii=False)
+
+    @property
+    def user_name(self) -> str:
+        """The user name; "" of a group."""
+        return str(self.document.get("userName", ""))
+
+    @property
+    def email(self) -> str:
+        """The primary address, else the first one, else ""."""
+        emails = [one for one in self.document.get("emails", []) if isinstance(one, dict) and one.get("value")]
+        return str(next((one["value"] for one in emails if one.get("primary") is True), emails[0]["value"] if emails else ""))
+
+    @property
+    def external_id(self) -> str:
+        """The id that the identity provider gave it, else ""."""
+        return str(self.document.get("externalId", ""))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the account may be used; one of which nothing is said may."""
+        return self.document.get("active") is not False
+
+
+async def count_resources(tx: Transaction) -> dict[str, int]:
+    """How many resources of each type the tenant has, from the maintained counters."""
+    return {row["resource_type"]: row["count"] for row in await tx.fetch(_COUNTS, tx.tenant_id)}
+
+
+async def newest_resources(tx: Transaction, resource_type: str, *, before: UUID | None = None, limit: int = PAGE) -> list[Found]:
+    """The resources made before the one of that id, the newest first; at most `limit`."""
+    return [_found(row) for row in await tx.fetch(_NEWEST, tx.tenant_id, resource_type, before or _LAST, limit)]
+
+
+async def search_resources(tx: Transaction, resource_type: str, text: str) -> list[Found]:
+    """The resources one of whose names begins with the text, the newest first: user name, display name, e-mail or external id; at most 50.
+
+    Each name is a range of an index; the cost does not depend on how many people there are.
+    """
+    parts, values = [], [tx.tenant_id, resource_type]
+    for attribute in _SEARCHED[resource_type]:
+        prefix = fold_text(text.strip(), case_exact=attribute in _EXACT)
+        values += [attribute, prefix, after_prefix(prefix)]
+        at = len(values)
+        parts.append(
+            "(SELECT k.resource_id FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = $2"
+            f" AND k.attribute = ${at - 2} AND k.key >= ${at - 1} AND k.key < ${at} ORDER BY k.key LIMIT {FOUND_LIMIT})"
+        )
+    found = {row[0] for row in await tx.fetch(" UNION ".join(parts), *values)}
+    return [_found(row) for row in await tx.fetch(_SOME, tx.tenant_id, sorted(found, reverse=True)[:PAGE])]
+
+
+async def find_resource(tx: Transaction, resource_id: UUID) -> Found | None:
+    """The resource of that id."""
+    rows = await tx.fetch(_SOME, tx.tenant_id, [resource_id])
+    return _found(rows[0]) if rows else None
+
+
+async def find_resources(tx: Transaction, ids: list[UUID]) -> dict[UUID, Found]:
+    """The resources of these ids, those that there are."""
+    return {row["id"]: _found(row) for row in await tx.fetch(_SOME, tx.tenant_id, ids)}
+
+
+async def sizes_of(tx: Transaction, groups: list[UUID]) -> dict[UUID, int]:
+    """How many members each of the groups has; of an empty one nothing is said."""
+    return {row["group_id"]: row["count"] for row in await tx.fetch(_SIZES, tx.tenant_id, groups)}
+
+
+async def members_of(tx: Transaction, group_id: UUID, *, after: UUID | None = None, limit: int = PAGE) -> list[Found]:
+    """The group's members behind an id; at most `limit`."""
+    return [_found(row) for row in await tx.fetch(_MEMBERS, tx.tenant_id, group_id, after or UUID(int=0), limit)]
+
+
+async def groups_of(tx: Transaction, member_id: UUID, *, limit: int = PAGE) -> list[Found]:
+    """The groups that a member belongs to directly; at most `limit`."""
+    return [_found(row) for row in await tx.fetch(_GROUPS_OF, tx.tenant_id, member_id, limit)]
+
+
+def _found(row: Row) -> Found:
+    return Found(row["id"], json.loads(row["document"]), row["version"], row["created"], row["last_modified"])

@@ -1,0 +1,36 @@
+"""What the pages stand on, handed in once by the composition root."""
+
+import msgspec
+
+from rollhouse.activity.live import Live
+from rollhouse.database.pool import Database
+from rollhouse.limits.failures import FailedAuthentications
+from rollhouse.limits.gcra import Limit
+from rollhouse.tenancy.federation import KeyHosts
+from rollhouse.tenancy.secrets import Peppers
+
+
+class Portal(msgspec.Struct, frozen=True):
+    """The service as the pages see it; `public_url` has no slash at its end."""
+
+    database: Database
+    peppers: Peppers
+    public_url: str
+    live: Live
+    default_limit: Limit
+    key_hosts: KeyHosts
+    failures: FailedAuthentications
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether people reach the portal by https, so that its cookies may demand it."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        """The name of the session's cookie; with https no other host or path can set it."""
+        return "__Host-rollhouse" if self.is_secure else "rollhouse"
+
+    def scim_url(self, slug: str) -> str:
+        """The Tenant URL of a slug."""
+        return f"{self.public_url}/t/{slug}/scim/v2"

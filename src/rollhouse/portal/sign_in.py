@@ -1,0 +1,166 @@
+"""Signing in and out: by one-time link, or with a password and a second factor; language and theme, which anybody may choose."""
+
+import re
+from typing import Any
+
+import pyotp
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rollhouse.journal.audit import Cause
+from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form
+from rollhouse.portal.pages import cookie_of, go_to, render
+from rollhouse.portal.parts import Portal
+from rollhouse.portal.words import languages
+from rollhouse.scim.errors import InvalidValue, Unauthorized
+from rollhouse.tenancy import people, sessions
+from rollhouse.tenancy.sessions import Person, Session
+from rollhouse.tenancy.tenants import Tenant, tenant_by_id
+
+YEAR_SECONDS = 365 * 24 * 3600
+_THEMES = ("light", "dark", "system")
+_TOTP_SECRET = re.compile("[A-Z2-7]{32}")
+
+
+async def _begin(request: PageRequest, person: Person, then: str, old: Session | None) -> Response[Any]:
+    if old is not None:
+        await sessions.end_session(portal_of(request).database, old.id)
+    started = await sessions.start_session(portal_of(request).database, person)
+    return go_to(then, cookie=cookie_of(portal_of(request), portal_of(request).cookie, started.token, seconds=None))
+
+
+@get("/signin", opt={"audience": "anybody"})
+async def show_sign_in(request: PageRequest) -> Response[bytes]:
+    """The form to sign in with."""
+    return render(request, "sign_in.html", next=_own_path(parameter(request, "next")), error=None)
+
+
+@post("/signin", opt={"audience": "anybody"})
+async def sign_in(request: PageRequest) -> Response[Any]:
+    """A session for an operator whose password, and code if he has a second factor, is right."""
+    form = await read_form(request)
+    client = request.scope.get("client")
+    try:
+        operator = await people.verify_operator(portal_of(request).database, form.get("email", ""), form.get("password", ""), form.get("code", "").strip())
+    except Unauthorized as error:
+        await portal_of(request).failures.note(None, f"portal:{client[0] if client else 'unknown'}")
+        return render(request, "sign_in.html", status=error.status, next=_own_path(form.get("next", "")), error=error)
+    return await _begin(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin", request.scope["state"]["session"])
+
+
+@get("/signin/link/{token:str}", opt={"audience": "anybody"})
+async def show_link(request: PageRequest, token: FromPath[str]) -> Response[bytes]:
+    """A button, not the sign-in itself: programs that look at links in mails must not use them up."""
+    return render(request, "sign_in_link.html", token=token[: sessions.TOKEN_CHARACTERS])
+
+
+@post("/signin/link", opt={"audience": "anybody"})
+async def use_link(request: PageRequest) -> Response[Any]:
+    """A session for whoever the link was made for; the link is used up."""
+    form = await read_form(request)
+    person = await sessions.use_sign_in_link(portal_of(request).database, form.get("token", ""))
+    then = "/admin"
+    if person.tenant_id is not None:
+        then = f"/portal/{(await _tenant_of(portal_of(request), person)).slug}"
+    return await _begin(request, person, then, request.scope["state"]["session"])
+
+
+@post("/signout", opt={"audience": "anybody"})
+async def sign_out(request: PageRequest) -> Response[Any]:
+    """The end of the session."""
+    session: Session | None = request.scope["state"]["session"]
+    await read_form(request)
+    if session is not None:
+        await sessions.end_session(portal_of(request).database, session.id)
+    return go_to("/signin", cookie=cookie_of(portal_of(request), portal_of(request).cookie, "", seconds=0))
+
+
+@get("/admin/account", opt={"audience": "operator"})
+async def show_account(request: PageRequest) -> Response[bytes]:
+    """The operator's own password and second factor."""
+    return await _account(request, None)
+
+
+@post("/admin/account", opt={"audience": "operator"})
+async def set_password(request: PageRequest) -> Response[Any]:
+    """A new password; with a second factor if its first code is right."""
+    form = await read_form(request)
+    session: Session = request.scope["state"]["session"]
+    assert session.operator_id is not None  # noqa: S101 - the gate lets operators through only
+    if not session.is_fresh:
+        raise Unauthorized("For this you must have signed in within the last 15 minutes. Sign out, and in again.")
+    secret = form.get("totp_secret") if form.get("code", "").strip() else None
+    try:
+        _check_code(secret, form.get("code", "").strip())
+        await people.set_password(
+            portal_of(request).database,
+            session.operator_id,
+            form.get("password", ""),
+            totp_secret=secret,
+            cause=Cause(session.actor, request.scope["state"]["request_id"]),
+        )
+    except InvalidValue as error:
+        return await _account(request, error)
+    return go_to("/admin/account")
+
+
+@post("/choices", opt={"audience": "anybody"})
+async def choose(request: PageRequest) -> Response[Any]:
+    """Language or theme, kept in a cookie."""
+    form = await read_form(request)
+    back = _own_path(form.get("next", "")) or "/"
+    if form.get("theme") in _THEMES:
+        return go_to(back, cookie=cookie_of(portal_of(request), "theme", form["theme"], seconds=YEAR_SECONDS))
+    if form.get("language") in languages():
+        return go_to(back, cookie=cookie_of(portal_of(request), "language", form["language"], seconds=YEAR_SECONDS))
+    return go_to(back)
+
+
+@get("/", opt={"audience": "anybody"})
+async def go_home(request: PageRequest) -> Response[Any]:
+    """The page that somebody begins at."""
+    session: Session | None = request.scope["state"]["session"]
+    if session is None:
+        return go_to("/signin")
+    if session.role == "setup":
+        return go_to("/setup")
+    return go_to("/admin" if session.tenant_id is None else f"/portal/{(await _tenant_of(portal_of(request), session)).slug}")
+
+
+def _check_code(secret: str | None, code: str) -> None:
+    """Let a second factor be set only once its first code is right: nobody is to lock himself out."""
+    if secret is not None and not (_TOTP_SECRET.fullmatch(secret) and pyotp.TOTP(secret).verify(code, valid_window=1)):
+        raise InvalidValue("The code is wrong. Enter the one that your app shows now, or leave it empty to go without.")
+
+
+async def _account(request: PageRequest, error: InvalidValue | None) -> Response[bytes]:
+    session: Session = request.scope["state"]["session"]
+    assert session.operator_id is not None  # noqa: S101 - the gate lets operators through only
+    operator = await people.find_operator(portal_of(request).database, session.operator_id)
+    secret = pyotp.random_base32()
+    return render(request, "account.html", status=200 if error is None else error.status, operator=operator, totp_secret=secret, error=error)
+
+
+async def _tenant_of(portal: Portal, person: Person | Session) -> Tenant:
+    assert person.tenant_id is not None  # noqa: S101 - asked only for those who have one
+    return await tenant_by_id(portal.database, person.tenant_id)
+
+
+def _own_path(text: str) -> str:
+    """A path of ours to go on to; "" for anything that a browser might take for another site's."""
+    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text and text.isprintable() and "\r" not in text
+    return text if is_own else ""
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    show_sign_in,
+    sign_in,
+    show_link,
+    use_link,
+    sign_out,
+    show_account,
+    set_password,
+    choose,
+    go_home,
+]

@@ -1,0 +1,179 @@
+"""A tenant's pages for looking: health, users, groups, and what its identity provider did, as it happens."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from rollhouse.activity import health, request_log
+from rollhouse.activity.explanations import explain
+from rollhouse.activity.request_log import LoggedRequest, Wanted
+from rollhouse.database.pool import Database
+from rollhouse.directory import browsing
+from rollhouse.directory.browsing import Found
+from rollhouse.journal import audit
+from rollhouse.portal import charts
+from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, position
+from rollhouse.portal.live_pages import stream
+from rollhouse.portal.pages import render, render_part
+from rollhouse.scim.errors import NotFound
+from rollhouse.tenancy import sessions
+from rollhouse.tenancy.sessions import Session
+from rollhouse.tenancy.tenants import Tenant
+
+DAY = timedelta(hours=24)
+LINES = 50
+GROUPS_IN_PICTURE = 40
+_KINDS = ("created", "updated", "deactivated", "deleted", "read", "refused", "failed")
+
+
+@get("/portal/{slug:str}", opt={"audience": "tenant"})
+async def show_health(request: PageRequest) -> Response[bytes]:
+    """How the tenant's provisioning is, at a glance."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    known = await health.health_of(portal_of(request).database, tenant.id)
+    hours = await health.hours_of(portal_of(request).database, tenant.id, _hours_ago(24))
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        counts = await browsing.count_resources(tx)
+        failures = await request_log.list_requests(tx, Wanted(only_failures=True, limit=5))
+    return render(request, "health.html", health=known, counts=counts, bars=charts.bars_of(hours), sums=_sums(hours), failures=failures, explain=explain)
+
+
+@get("/portal/{slug:str}/users", opt={"audience": "tenant"})
+async def list_users(request: PageRequest) -> Response[bytes]:
+    """The users, the newest first, or those whose names begin with what was typed."""
+    return await _list(request, "User", "users.html")
+
+
+@get("/portal/{slug:str}/groups", opt={"audience": "tenant"})
+async def list_groups(request: PageRequest) -> Response[bytes]:
+    """The groups with their sizes as a picture and as a list."""
+    return await _list(request, "Group", "groups.html")
+
+
+async def _list(request: PageRequest, resource_type: str, template: str) -> Response[bytes]:
+    tenant: Tenant = request.scope["state"]["tenant"]
+    text, before = parameter(request, "q").strip(), position(request, "before")
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        found = await (browsing.search_resources(tx, resource_type, text) if text else browsing.newest_resources(tx, resource_type, before=before))
+        counts = await browsing.count_resources(tx)
+        sizes = await browsing.sizes_of(tx, [one.id for one in found]) if resource_type == "Group" else {}
+    more = found[-1].id if len(found) == browsing.PAGE and not text else None
+    boxes = [charts.Box(one.name, sizes.get(one.id, 0), f"/portal/{tenant.slug}/groups/{one.id}") for one in found[:GROUPS_IN_PICTURE]]
+    return render(request, template, found=found, count=counts.get(resource_type, 0), q=text, more=more, sizes=sizes, boxes=boxes)
+
+
+@get("/portal/{slug:str}/users/{resource_id:str}", opt={"audience": "tenant"})
+async def show_user(request: PageRequest, resource_id: FromPath[str]) -> Response[bytes]:
+    """One user: who he is, his groups, and everything that was done to him."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        user = _there(await browsing.find_resource(tx, id_in(resource_id)))
+        groups = await browsing.groups_of(tx, user.id)
+        requests = await request_log.list_requests(tx, Wanted(resource_id=user.id, limit=LINES))
+        changes = await audit.entries_of_target(tx, str(user.id), limit=LINES)
+    return render(request, "user.html", user=user, groups=groups, requests=[one for one in requests if one.kind != "read"], changes=changes)
+
+
+@get("/portal/{slug:str}/groups/{resource_id:str}", opt={"audience": "tenant"})
+async def show_group(request: PageRequest, resource_id: FromPath[str]) -> Response[bytes]:
+    """One group: its members by page, and everything that was done to it."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        group = _there(await browsing.find_resource(tx, id_in(resource_id)))
+        members = await browsing.members_of(tx, group.id, after=position(request, "after"))
+        size = (await browsing.sizes_of(tx, [group.id])).get(group.id, 0)
+        changes = await audit.entries_of_target(tx, str(group.id), limit=LINES)
+    more = members[-1].id if len(members) == browsing.PAGE else None
+    return render(request, "group.html", group=group, members=members, size=size, more=more, changes=changes)
+
+
+@get("/portal/{slug:str}/activity", opt={"audience": "tenant"})
+async def show_activity(request: PageRequest) -> Response[bytes]:
+    """What the identity provider did: by hour as a picture, and each request as a sentence."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    kind = parameter(request, "kind")
+    wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", before=position(request, "before"), limit=LINES)
+    hours = await health.hours_of(portal_of(request).database, tenant.id, _hours_ago(24))
+    requests, people = await _sentences(portal_of(request).database, tenant, wanted)
+    more = requests[-1].id if len(requests) == LINES else None
+    values: dict[str, Any] = {"requests": requests, "people": people, "more": more, "kind": kind, "bars": charts.bars_of(hours), "sums": _sums(hours)}
+    return render(request, "activity.html", kinds=_KINDS, explain=explain, live=wanted.before is None, **values)
+
+
+@get("/portal/{slug:str}/activity/live", opt={"audience": "tenant"})
+async def follow_activity(request: PageRequest) -> Stream:
+    """The newest sentences, again whenever something arrives."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    session: Session = request.scope["state"]["session"]
+    kind = parameter(request, "kind")
+    wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", limit=LINES)
+
+    async def draw() -> str | None:
+        if not await sessions.is_live(portal_of(request).database, session.id):
+            return None
+        requests, people = await _sentences(portal_of(request).database, tenant, wanted)
+        return render_part(request, "activity_list.html", requests=requests, people=people, slug=tenant.slug, explain=explain)
+
+    return stream(portal_of(request), tenant, draw)
+
+
+@get("/portal/{slug:str}/activity/{row_id:str}", opt={"audience": "tenant"})
+async def show_request(request: PageRequest, row_id: FromPath[str]) -> Response[bytes]:
+    """One request with what was sent and answered, what it means, and what to do."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        found = await request_log.find_request(tx, id_in(row_id))
+    if found is None:
+        raise NotFound("This request is not in the log any more.")
+    return render(request, "request.html", found=found, explanation=explain(found.status, found.scim_type, found.reason) if found.status >= 400 else None)  # noqa: PLR2004 - refusals begin there
+
+
+@get("/portal/{slug:str}/audit", opt={"audience": "tenant"})
+async def show_audit(request: PageRequest) -> Response[bytes]:
+    """Who changed what, the newest first."""
+    tenant: Tenant = request.scope["state"]["tenant"]
+    async with portal_of(request).database.transaction(tenant.id) as tx:
+        entries = await audit.newest_entries(tx, before=position(request, "before"), limit=LINES)
+    return render(request, "audit.html", entries=entries, more=entries[-1].id if len(entries) == LINES else None)
+
+
+async def _sentences(database: Database, tenant: Tenant, wanted: Wanted) -> tuple[list[LoggedRequest], dict[UUID, Found]]:
+    """Requests, and the people and groups they are about, those that still exist."""
+    async with database.transaction(tenant.id) as tx:
+        requests = await request_log.list_requests(tx, wanted)
+        return requests, await browsing.find_resources(tx, [one.resource_id for one in requests if one.resource_id is not None])
+
+
+def _there(found: Found | None) -> Found:
+    if found is None:
+        raise NotFound("There is no such user or group any more.")
+    return found
+
+
+def _hours_ago(count: int) -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=count - 1)
+
+
+def _sums(hours: list[health.Hour]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in hours:
+        found[one.kind] = found.get(one.kind, 0) + one.count
+    return found
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    show_health,
+    list_users,
+    list_groups,
+    show_user,
+    show_group,
+    show_activity,
+    follow_activity,
+    show_request,
+    show_audit,
+]

@@ -1,0 +1,245 @@
+"""Who may see which page: every route for every role, with forms that only our own pages may send."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import httpx
+import pytest
+
+from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
+from rollhouse.portal.gate import CONTENT_SECURITY_POLICY
+from rollhouse.tenancy import people, setup_links, tenants
+from rollhouse.tenancy.sessions import Person
+from tests.portal.conftest import People, Visitor
+from tests.portal.pages import ANYBODY, FRESH, MANAGER, OPERATOR, PAGES, SETUP, TENANT
+from tests.servers.service import Serving
+
+ALLOWED = {
+    ANYBODY: {"operator", "admin", "viewer", "stranger", "guest", "nobody"},
+    OPERATOR: {"operator"},
+    TENANT: {"operator", "admin", "viewer"},
+    MANAGER: {"operator", "admin"},
+    FRESH: {"operator", "admin"},
+    SETUP: {"guest"},
+}
+REFUSED = {401, 403, 404}
+
+
+def address(path: str, visitors: People) -> str:
+    filled = path.replace("{slug:str}", visitors.tenant.slug).replace("{provider:str}", "entra").replace("{token:str}", "x" * 43)
+    return filled.replace("{name:str}", "portal.css").replace("{row_id:str}", str(UUID(int=7))).replace("{resource_id:str}", str(UUID(int=7)))
+
+
+@pytest.mark.threat("T28")
+@pytest.mark.threat("T36")
+@pytest.mark.parametrize("role", ["operator", "admin", "viewer", "stranger", "guest", "nobody"])
+async def test_every_page_is_for_whom_it_is_and_nobody_else(visitors: People, role: str) -> None:
+    """Whoever it is not for is refused, or asked to sign in; a page of a tenant is, for another tenant's people, one that never was."""
+    visitor = visitors[role]
+    for (method, path), audience in PAGES.items():
+        if path in ("/signout", "/setup/live", "/portal/{slug:str}/activity/live") or path.startswith(("/signin", "/setup/{token")):
+            continue  # ends the session, or does not end by itself; each has its own test
+        where = address(path, visitors)
+        response = await (visitor.get(where) if method == "GET" else visitor.post(where, {"label": "by a test"}))
+        if role in ALLOWED[audience]:
+            assert response.status_code not in (401, 403, 500), (method, where, response.status_code)
+            assert not response.headers.get("location", "").startswith("/signin?"), (method, where)
+        elif method == "GET" and role == "nobody" and not where.startswith("/setup"):
+            assert response.headers["location"].startswith("/signin?next="), (method, where)
+        else:
+            assert response.status_code in REFUSED, (method, where, response.status_code)
+        if role == "stranger" and audience in (TENANT, MANAGER, FRESH):
+            assert response.status_code == 404
+
+
+@pytest.mark.threat("T36")
+@pytest.mark.parametrize(
+    ("headers", "csrf"),
+    [
+        ({}, "another"),
+        ({}, ""),
+        ({"origin": "https://evil.example"}, None),
+        ({"origin": "null"}, None),
+        ({"sec-fetch-site": "cross-site"}, None),
+        ({"sec-fetch-site": "same-site"}, None),
+    ],
+)
+async def test_a_form_from_elsewhere_changes_nothing(visitors: People, headers: dict[str, str], csrf: str | None) -> None:
+    admin = visitors["admin"]
+    for (method, path), audience in PAGES.items():
+        if method != "POST" or audience in (ANYBODY, OPERATOR, SETUP):
+            continue
+        form = {"csrf": admin.csrf if csrf is None else csrf, "name": "Changed", "email": "evil@acme.example", "label": "evil"}
+        response = await admin.http.post(address(path, visitors), data=form, headers=headers)
+        assert response.status_code == 403, path
+    page = (await admin.get(f"{visitors.base}/settings")).text
+    assert "evil@" not in page
+    assert "Changed" not in page
+
+
+@pytest.mark.threat("T36")
+async def test_a_session_is_new_at_each_sign_in_and_gone_after_the_end(visitors: People, service: Serving, service_database: Database) -> None:
+    operator = await people.ensure_operator(service_database, "operator@rollhouse.example", cause=UNATTENDED)
+    one = await Visitor(service.url).sign_in(service_database, Person(operator_id=operator.id))
+    before = dict(one.http.cookies)
+    await one.sign_in(service_database, Person(operator_id=operator.id))
+    after = dict(one.http.cookies)
+    assert before != after
+    async with httpx.AsyncClient(base_url=service.url, cookies=before) as old:
+        assert (await old.get("/admin")).status_code == 303, "the session before is ended"
+    await one.get("/admin")
+    assert (await one.post("/signout")).headers["location"] == "/signin"
+    async with httpx.AsyncClient(base_url=service.url, cookies=after) as old:
+        assert (await old.get("/admin")).status_code == 303
+    await one.close()
+
+
+async def test_a_sign_in_link_works_once_and_not_by_being_looked_at(service: Serving, service_database: Database) -> None:
+    from rollhouse.tenancy import sessions
+
+    operator = await people.ensure_operator(service_database, "operator@rollhouse.example", cause=UNATTENDED)
+    token = await sessions.create_sign_in_link(service_database, Person(operator_id=operator.id))
+    one = Visitor(service.url)
+    for _ in range(3):
+        assert (await one.get(f"/signin/link/{token}")).status_code == 200
+    assert (await one.post("/signin/link", {"token": token})).status_code == 303
+    other = Visitor(service.url)
+    assert (await other.post("/signin/link", {"token": token})).status_code == 401
+    assert (await other.post("/signin/link", {"token": "x" * 43})).status_code == 401
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.threat("T28")
+async def test_an_old_session_makes_no_secret(visitors: People, service_database: Database) -> None:
+    admin = visitors["admin"]
+    await service_database.query("UPDATE rollhouse.sessions SET authenticated = authenticated - interval '16 minutes' WHERE tenant_id = $1", visitors.tenant.id)
+
+    response = await admin.post(f"{visitors.base}/integrations/entra/secrets")
+    guest = await visitors["guest"].post("/setup/secret")
+
+    assert (response.status_code, guest.status_code) == (403, 403)
+    assert "15 minutes" in response.text
+    assert (await admin.get(f"{visitors.base}/integrations/entra")).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["idle", "over", "disabled"])
+async def test_a_session_ends_by_itself(service: Serving, service_database: Database, change: str) -> None:
+    operator = await people.ensure_operator(service_database, f"{change}@rollhouse.example", cause=UNATTENDED)
+    one = await Visitor(service.url).sign_in(service_database, Person(operator_id=operator.id))
+    await service_database.query(
+        {
+            "idle": "UPDATE rollhouse.sessions SET last_seen = last_seen - interval '31 minutes' WHERE operator_id = $1",
+            "over": "UPDATE rollhouse.sessions SET expires = clock_timestamp() WHERE operator_id = $1",
+            "disabled": "UPDATE rollhouse.operators SET disabled = clock_timestamp() WHERE id = $1",
+        }[change],
+        operator.id,
+    )
+
+    assert (await one.get("/admin")).headers["location"] == "/signin?next=%2Fadmin"
+    await one.close()
+
+
+@pytest.mark.threat("T30")
+@pytest.mark.parametrize("how", ["deactivated", "deleted", "removed"])
+async def test_a_member_who_left_is_out_with_his_next_click(visitors: People, service_database: Database, how: str) -> None:
+    """His own identity provider deactivates or deletes him by SCIM; nobody has to think of the portal."""
+    admin = visitors["admin"]
+    user = await visitors.client.create_user(userName="Admin@ACME.example")
+    assert (await admin.get(visitors.base)).status_code == 200
+    if how == "deactivated":
+        await visitors.client.patch_operations(f"/Users/{user['id']}", {"op": "Replace", "path": "active", "value": "False"})
+    elif how == "deleted":
+        await visitors.client.delete(f"/Users/{user['id']}")
+    else:
+        operator = visitors["operator"]
+        page = (await operator.get(f"{visitors.base}/settings")).text
+        member = page.split("admin@acme.example")[1].split('name="id" value="')[1][:36]
+        assert (await operator.post(f"{visitors.base}/settings/members/remove", {"id": member})).status_code == 303
+
+    assert (await admin.get(visitors.base)).headers["location"].startswith("/signin?next=")
+
+
+async def test_a_revoked_setup_link_ends_its_guest(visitors: People, service_database: Database) -> None:
+    tenant = await tenants.find_tenant(service_database, visitors.tenant.slug)
+    (link,) = await setup_links.list_setup_links(service_database, tenant)
+    assert link.opened is not None
+    assert (await visitors["guest"].get("/setup")).status_code == 200
+    await setup_links.revoke_setup_link(service_database, tenant, link.id, cause=UNATTENDED)
+
+    assert (await visitors["guest"].get("/setup")).status_code == 401
+
+
+async def test_passwords_and_second_factors(service: Serving, service_database: Database) -> None:
+    import pyotp
+
+    operator = await people.ensure_operator(service_database, "totp@rollhouse.example", cause=UNATTENDED)
+    one = await Visitor(service.url).sign_in(service_database, Person(operator_id=operator.id))
+    page = (await one.get("/admin/account")).text
+    secret = page.split('name="totp_secret" value="')[1][:32]
+    short = await one.post("/admin/account", {"password": "too short", "totp_secret": secret, "code": ""})
+    assert (short.status_code, "15 to 200 characters" in short.text) == (400, True)
+    wrong = await one.post("/admin/account", {"password": "a sentence is a good one", "totp_secret": secret, "code": "000000"})
+    assert wrong.status_code == 400
+    code = pyotp.TOTP(secret).now()
+    assert (await one.post("/admin/account", {"password": "a sentence is a good one", "totp_secret": secret, "code": code})).status_code == 303
+
+    fresh = Visitor(service.url)
+    form = {"email": "TOTP@rollhouse.example", "password": "a sentence is a good one", "next": "//evil.example"}
+    answers = [
+        await fresh.post("/signin", form | {"password": "wrong wrong wrong wrong"}),
+        await fresh.post("/signin", form | {"code": "000000"}),
+        await fresh.post("/signin", form | {"email": "nobody@rollhouse.example"}),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    signed = await fresh.post("/signin", form | {"code": pyotp.TOTP(secret).now()})
+    assert (signed.status_code, signed.headers["location"]) == (303, "/admin"), "a way to another site is not followed"
+    replayed = await fresh.post("/signin", form | {"code": code})
+    assert replayed.status_code in (401, 403)
+    await one.close()
+    await fresh.close()
+
+
+@pytest.mark.threat("T34")
+async def test_every_page_carries_the_policy_and_is_stored_nowhere(visitors: People) -> None:
+    for path in ("/signin", "/admin", "/admin/nothing", f"{visitors.base}/users", f"{visitors.base}/nothing", "/setup", "/portal/never-was"):
+        response = await visitors["operator"].get(path)
+        assert response.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert "unsafe" not in response.headers["content-security-policy"]
+        assert "<script>" not in response.text
+        assert " style=" not in response.text
+        assert " on" + "click=" not in response.text
+
+
+async def test_the_live_part_is_sent_again_when_something_arrives(visitors: People) -> None:
+    """Server-sent events: what is there at once, and the next request within a moment."""
+    for who, path in (("viewer", f"{visitors.base}/activity/live"), ("guest", "/setup/live")):
+        async with visitors[who].http.stream("GET", path) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            parts = response.aiter_lines()
+            seen = ""
+            asked = time.monotonic()
+            sent = False
+            async with asyncio.timeout(10):
+                async for line in parts:
+                    seen += line
+                    if not sent:
+                        await visitors.client.get(f"/Users/{UUID(int=9)}")
+                        sent = True
+                    if str(UUID(int=9)) in seen:
+                        break
+            assert time.monotonic() - asked < 5
+
+
+@pytest.mark.threat("T36")
+async def test_the_sign_in_leads_nowhere_else(service: Serving) -> None:
+    one = Visitor(service.url)
+    for where in ("https://evil.example", "//evil.example", "/\\evil.example", "\\/evil", "javascript:alert(1)", "/ok\r\nset-cookie: a=b"):
+        page = (await one.get("/signin", params={"next": where})).text
+        assert 'name="next" value=""' in page, where
+    assert 'name="next" value="/admin"' in (await one.get("/signin", params={"next": "/admin"})).text
+    await one.close()
