@@ -82,16 +82,29 @@ TABLES = (
     )
     """,
     "CREATE INDEX sessions_expires ON rollhouse.sessions (expires)",
+    """
+    CREATE TABLE rollhouse.identity_providers (
+        tenant_id uuid PRIMARY KEY REFERENCES rollhouse.tenants (id),
+        issuer text COLLATE "C" NOT NULL,
+        client_id text NOT NULL,
+        client_secret bytea,
+        pepper_version integer NOT NULL,
+        created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp())
+    )
+    """,
 )
 
+BOUND = ("members", "identity_providers")
+
 POLICIES = (
-    "ALTER TABLE rollhouse.members ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-    (
-        "CREATE POLICY tenant_isolation ON rollhouse.members TO rollhouse_app"
+    *(f"ALTER TABLE rollhouse.{table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" for table in BOUND),
+    *(
+        f"CREATE POLICY tenant_isolation ON rollhouse.{table} TO rollhouse_app"
         " USING (tenant_id = rollhouse.current_tenant()) WITH CHECK (tenant_id = rollhouse.current_tenant())"
+        for table in BOUND
     ),
-    "CREATE POLICY owner_purge ON rollhouse.members FOR DELETE TO rollhouse_owner USING (true)",
-    "CREATE POLICY owner_read ON rollhouse.members FOR SELECT TO rollhouse_owner USING (true)",
+    *(f"CREATE POLICY owner_purge ON rollhouse.{table} FOR DELETE TO rollhouse_owner USING (true)" for table in BOUND),
+    *(f"CREATE POLICY owner_read ON rollhouse.{table} FOR SELECT TO rollhouse_owner USING (true)" for table in BOUND),
 )
 
 LIFE = (
@@ -108,7 +121,7 @@ LIFE = (
         END IF;
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
         FOREACH emptied IN ARRAY ARRAY['memberships', 'resource_keys', 'resources', 'resource_counts', 'credentials', 'oauth_clients',
-            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members'] LOOP
+            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members', 'identity_providers'] LOOP
             EXECUTE format('DELETE FROM rollhouse.%I WHERE ctid = ANY (ARRAY(SELECT ctid FROM rollhouse.%I WHERE tenant_id = $1 LIMIT $2)) AND tenant_id = $1',
                 emptied, emptied) USING p_tenant, p_limit;
             GET DIAGNOSTICS gone = ROW_COUNT;
@@ -125,7 +138,7 @@ LIFE = (
 
 GRANTS = (
     "GRANT SELECT, INSERT, UPDATE ON rollhouse.operators, rollhouse.setup_links TO rollhouse_app",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.identity_providers, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
     "GRANT EXECUTE ON FUNCTION rollhouse.purge_tenant TO rollhouse_app",
 )
 

@@ -54,6 +54,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Sustained requests a second of one tenant that has no limit of its own; 0 means no limit."""
     burst: int = 200
     """Requests that a tenant may make at once after a pause."""
+    oidc_issuer: str | None = None
+    """Issuer of the platform's own OpenID provider, by which operators (and members of tenants without a provider of their own) sign in to the portal.
+    Its host must be among ROLLHOUSE_FEDERATION_HOSTS."""
+    oidc_client_id: str | None = None
+    """Client id of the portal at that provider; its redirect URI is ROLLHOUSE_PUBLIC_URL + /signin/oidc/callback."""
+    oidc_client_secret: str | None = None
+    """Client secret of the portal at that provider; without one the client is public, with PKCE."""
+    oidc_operators: str = ""
+    """E-mail addresses of operators with commas: who signs in with one of them by the platform's provider is an operator."""
     cycle_gap_seconds: int = 300
     """After how long a pause a request of an identity provider begins a new provisioning cycle."""
     request_log_days: int = 30

@@ -38,6 +38,12 @@ def test_good_settings_have_no_finding() -> None:
         ({"peppers": "1:short"}, "ROLLHOUSE_PEPPERS cannot be used"),
         ({"trusted_proxies": "10.0.0.0/99"}, "ROLLHOUSE_TRUSTED_PROXIES cannot be read"),
         ({"rate_per_second": 24}, "ROLLHOUSE_RATE_PER_SECOND is 24"),
+        ({"public_url": "https://[bad"}, "ROLLHOUSE_PUBLIC_URL is no address"),
+        ({"public_url": "https://a.example:abc"}, "ROLLHOUSE_PUBLIC_URL is no address"),
+        ({"host": "999.1.1.1"}, "ROLLHOUSE_HOST is no address"),
+        ({"port": 9090}, "are both 9090"),
+        ({"federation_hosts": "http://[::1]/x"}, "ROLLHOUSE_FEDERATION_HOSTS cannot be read"),
+        ({"audit_key": "short"}, "ROLLHOUSE_AUDIT_KEY cannot be used"),
         ({"page_size_default": 300}, "ROLLHOUSE_PAGE_SIZE_DEFAULT"),
         ({"redis_url": None}, "ROLLHOUSE_REDIS_URL is not set"),
     ],
@@ -138,3 +144,39 @@ async def test_a_pepper_that_credentials_still_need(cluster: Cluster, database: 
     assert any("the pepper of version 77" in finding for finding in found)
     await credentials.revoke_secret(database, tenant, str(made.id), cause=UNATTENDED)
     assert not any("77" in finding for finding in findings(ROLLHOUSE_DATABASE_URL=cluster.app_url, ROLLHOUSE_REDIS_URL=redis_url))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ROLLHOUSE_PORT", "99999999"),
+        ("ROLLHOUSE_PORT", "0"),
+        ("ROLLHOUSE_DATABASE_CONNECTIONS", "0"),
+        ("ROLLHOUSE_BURST", "0"),
+        ("ROLLHOUSE_BODY_LIMIT_BYTES", "0"),
+        ("ROLLHOUSE_PAGE_SIZE_LIMIT", "9" * 5000),
+        ("ROLLHOUSE_RATE_PER_SECOND", "-1"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_refused_at_the_start_of_every_command(variable: str, value: str) -> None:
+    done = subprocess.run([ROLLHOUSE, "doctor"], env=clean_environment(**{variable: value}), capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 3
+    assert f"{variable} must be a whole number from" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [("ROLLHOUSE_REDIS_URL", "foo", "ROLLHOUSE_REDIS_URL cannot be used"), ("ROLLHOUSE_PEPPERS_FILE", "/bin/true", "is no text in UTF-8")],
+)
+def test_serve_names_the_setting_that_it_cannot_use(variable: str, value: str, words: str) -> None:
+    good = {"ROLLHOUSE_DATABASE_URL": "postgresql://nobody@/none", "ROLLHOUSE_PUBLIC_URL": "https://scim.example.com"}
+    peppers = {} if variable.endswith("_FILE") else {"ROLLHOUSE_PEPPERS": PEPPER}
+    environment = clean_environment(**good, **peppers, **{variable: value})
+
+    done = subprocess.run([ROLLHOUSE, "serve", "--port", str(free_port())], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

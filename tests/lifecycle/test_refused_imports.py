@@ -176,3 +176,71 @@ async def test_an_export_overwrites_nothing_and_goes_on_with_nobody_elses(
     begun.with_name("begun.ndjson.part").write_bytes(b"something else\n")
     with pytest.raises(InvalidValue, match="Line 1"):
         await transfer.export_tenant(database, other_tenant, begun)
+
+
+@pytest.mark.threat("T07")
+@pytest.mark.threat("T08")
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"password": "t0p-secret-canary"}, "password"),
+        ({"userName": 5}, "userName"),
+        ({"userName": {}}, "userName"),
+        ({"emails": "ann@acme.example"}, "emails"),
+        ({"emails": [{"value": 5}]}, "emails"),
+        ({"active": "False"}, "active"),
+        ({"isAdmin": True}, "isAdmin"),
+    ],
+)
+async def test_a_document_that_could_not_have_come_in_by_scim_is_refused(
+    database: Database, other_tenant: Tenant, exported: Path, members: dict[str, Any], named: str
+) -> None:
+    """A file is a door like any other: what it brings is held to the same schema, and a password is not taken."""
+    rewrite(exported, document(USER_LINE, **members))
+
+    with pytest.raises(InvalidValue, match=r"Line 5 cannot be read: the document could not have come in by SCIM") as caught:
+        await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+
+    assert "canary" not in str(caught.value)
+    assert await transfer.count_lines(database, other_tenant) == 0
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_that_no_database_holds_is_refused_with_its_line(database: Database, other_tenant: Tenant, exported: Path, moment: str) -> None:
+    rewrite(exported, edited(USER_LINE, created=moment))
+
+    with pytest.raises(InvalidValue, match="Line 5 cannot be read: a time is out of"):
+        await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+
+
+@pytest.mark.threat("T31")
+async def test_each_batch_of_an_import_has_its_row_in_the_audit(
+    database: Database, tenant: Tenant, other_tenant: Tenant, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one that is broken off, and of one that brings back what was deleted since."""
+    monkeypatch.setattr(transfer, "BATCH", 10)
+    good, manifest = exported.read_bytes(), manifest_path(exported).read_bytes()
+    rewrite(exported, edited(25, type="Robot"))
+    with pytest.raises(InvalidValue):
+        await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+    broken_off = [one for one in await audit.list_entries(database, other_tenant.id) if one.action == "tenant.resources_imported"]
+    assert [len(one.added) for one in broken_off] == [10, 10]
+    exported.write_bytes(good)
+    manifest_path(exported).write_bytes(manifest)
+    await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+    rows = await audit.list_entries(database, other_tenant.id)
+    imported = [one for row in rows if row.action == "tenant.resources_imported" for one in row.added]
+    joined = [one for row in rows if row.action == "resource.updated" and row.attributes == ["members"] for one in row.added]
+    assert (len(imported), len(joined)) == (31, 30)
+
+    before = len(rows)
+    await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+    assert len(await audit.list_entries(database, other_tenant.id)) == before, "an import that changes nothing leaves no row"
+    last = imported[-1]
+    async with database.transaction(other_tenant.id) as tx:
+        await tx.fetch("SELECT rollhouse.delete_resource($1, 'test', '-', 'Group', $2, NULL)", other_tenant.id, last)
+    await transfer.import_tenant(database, other_tenant, exported, cause=UNATTENDED)
+    brought_back = (await audit.list_entries(database, other_tenant.id))[before:]
+    assert [row.action for row in brought_back[:2]] == ["resource.deleted", "tenant.resources_imported"]
+    assert {row.action for row in brought_back[2:]} == {"resource.updated"}
+    assert sum(len(row.added) for row in brought_back[2:]) == 30

@@ -9,6 +9,7 @@ import redis
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.limits.gcra import Limit, connect
 from rollhouse.tenancy import tenants
 from rollhouse.tenancy.tenants import Tenant
 from tests.audit.working import run, wait_until, working
@@ -33,6 +34,12 @@ async def test_a_purge_leaves_no_key_in_redis(
             assert time.monotonic() < deadline
         for _ in range(100):  # a count that lasts longer than this test
             await client.get("/Users?count=1")
+        limiter = connect(redis_server.url)
+        for _ in range(20):  # and one of the tokens that a client of the tenant fetched
+            await limiter.admit(f"{client.tenant_id}:tokens:{UUID(int=1)}", Limit(1, 1000))
+        assert await limiter.forget("nobody")
+        await limiter._redis.aclose()  # type: ignore[attr-defined]
+        assert len(keys_of(redis_server, client.tenant_id)) == 2
         await client.close()
         assert run(embedded_cluster, "tenant", "delete", slug, "--grace-days", "0", "--yes").returncode == 0
         await age(service_database, Tenant(id=UUID(client.tenant_id), slug=slug, name="", status="deleting"))

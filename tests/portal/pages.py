@@ -40,6 +40,8 @@ PAGES: dict[tuple[str, str], Role] = {
     ("POST", "/signin"): ANYBODY,
     ("POST", "/signin/link"): ANYBODY,
     ("GET", "/signin/link/{token:str}"): ANYBODY,
+    ("GET", "/signin/oidc"): ANYBODY,
+    ("GET", "/signin/oidc/callback"): ANYBODY,
     ("POST", "/signout"): ANYBODY,
     ("GET", "/static/{name:str}"): ANYBODY,
 }

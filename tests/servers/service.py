@@ -52,11 +52,11 @@ class Serving:
         self.environment = clean_environment(ROLLHOUSE_PUBLIC_URL=self.url) | environment
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, seconds: float = 60) -> None:
         command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
-        wait_until_ready(self.url, self.process)
+        wait_until_ready(self.url, self.process, seconds)
 
     def stop(self) -> int:
         assert self.process is not None

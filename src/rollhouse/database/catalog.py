@@ -44,6 +44,8 @@ POLICIES = {
     ("erasures", "owner_erase"),
     ("erasures", "owner_purge"),
     ("erasures", "owner_read"),
+    ("identity_providers", "owner_purge"),
+    ("identity_providers", "owner_read"),
     ("members", "owner_purge"),
     ("members", "owner_read"),
     ("oauth_clients", "owner_purge"),

@@ -349,3 +349,13 @@ SESSIONS = Table(
     Column("expires", _MOMENT, nullable=False),
     Index("sessions_expires", "expires"),
 )
+IDENTITY_PROVIDERS = Table(
+    "identity_providers",
+    METADATA,
+    Column("tenant_id", Uuid, ForeignKey(TENANTS.c.id), primary_key=True),
+    Column("issuer", _C, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("client_secret", LargeBinary),
+    Column("pepper_version", Integer, nullable=False),
+    Column("created", _MOMENT, nullable=False),
+)

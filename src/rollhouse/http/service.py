@@ -15,12 +15,13 @@ from rollhouse.http.sources import read_networks
 from rollhouse.limits.failures import FailedAuthentications
 from rollhouse.limits.gcra import Limit, Limiter, connect
 from rollhouse.portal.parts import Portal
-from rollhouse.scim.errors import ScimError, Unavailable
+from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import log
 from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
 from rollhouse.tenancy.access import CredentialGate, note_uses
 from rollhouse.tenancy.federation import KeyHosts, KeySets
+from rollhouse.tenancy.openid import Provider, SignIn, check_issuer, read_operators
 from rollhouse.tenancy.secrets import Peppers
 
 GC_THRESHOLD = 10_000
@@ -83,11 +84,23 @@ class Service:
             self.live: Live = Live(settings.redis_url)
         except ValueError as error:
             raise SettingsError(f"ROLLHOUSE_REDIS_URL cannot be used: {error}; give one such as redis://redis:6379/0.") from None
-        self.portal = Portal(self.database, peppers, self.public_url, self.live, self.default_limit, self.key_sets.hosts, self.failures)
+        self.portal = self._portal(settings)
         self.request_log = RequestLog(self.database, self.live, gap_seconds=settings.cycle_gap_seconds)
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
         self._background: list[asyncio.Task[None]] = []
+
+    def _portal(self, settings: Settings) -> Portal:
+        provider = None
+        try:
+            if settings.oidc_issuer is not None and settings.oidc_client_id is not None:
+                check_issuer(self.key_sets.hosts, settings.oidc_issuer)
+                provider = Provider(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
+            operators = read_operators(settings.oidc_operators)
+        except InvalidValue as error:
+            raise SettingsError(f"ROLLHOUSE_OIDC_ISSUER or ROLLHOUSE_OIDC_OPERATORS cannot be used: {error}") from None
+        sign_in = SignIn(self.key_sets, f"{self.public_url}/signin/oidc/callback")
+        return Portal(self.database, self.peppers, self.public_url, self.live, self.default_limit, self.failures, sign_in, provider, operators)
 
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""

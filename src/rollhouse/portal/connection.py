@@ -15,7 +15,7 @@ from rollhouse.journal.audit import Cause
 from rollhouse.portal.forms import PageRequest, id_in, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import InvalidValue, NotFound, ScimError
-from rollhouse.tenancy import credentials, lifecycle, oauth, people, setup_links, tenants
+from rollhouse.tenancy import credentials, lifecycle, oauth, openid, people, setup_links, tenants
 from rollhouse.tenancy.sessions import Person, Session, create_sign_in_link
 from rollhouse.tenancy.tenants import Tenant
 
@@ -147,6 +147,8 @@ async def _settings(request: PageRequest, error: ScimError | None, **made: Any) 
         "burst": tenant.burst if tenant.burst is not None else portal_of(request).default_limit.burst,
         "busiest": max(by_hour.values(), default=0),
         "members": await people.list_members(portal_of(request).database, tenant),
+        "provider": await openid.provider_of(portal_of(request).database, portal_of(request).peppers, tenant),
+        "redirect_uri": f"{portal_of(request).public_url}/signin/oidc/callback",
         "new_link": None,
         "error": error,
     }
@@ -162,11 +164,20 @@ async def change_settings(request: PageRequest) -> Response[Any]:
     try:
         if "name" in form:
             await tenants.rename_tenant(portal_of(request).database, tenant.slug, form["name"], cause=_cause(request))
+        elif session.role == "operator" and "issuer" in form:
+            await _set_provider(request, tenant, form)
         elif session.role == "operator":
             await _operate(request, tenant, form, _cause(request))
     except ScimError as error:
         return await _settings(request, error)
     return go_to(f"/portal/{tenant.slug}/settings")
+
+
+async def _set_provider(request: PageRequest, tenant: Tenant, form: dict[str, str]) -> None:
+    portal = portal_of(request)
+    issuer = form["issuer"].strip()
+    provider = openid.Provider(issuer, form.get("client_id", "").strip(), form.get("client_secret", "").strip() or None) if issuer else None
+    await openid.set_provider(portal.database, portal.peppers, portal.sign_in.hosts, tenant, provider, cause=_cause(request))
 
 
 async def _operate(request: PageRequest, tenant: Tenant, form: dict[str, str], cause: Cause) -> None:

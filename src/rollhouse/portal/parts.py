@@ -6,20 +6,25 @@ from rollhouse.activity.live import Live
 from rollhouse.database.pool import Database
 from rollhouse.limits.failures import FailedAuthentications
 from rollhouse.limits.gcra import Limit
-from rollhouse.tenancy.federation import KeyHosts
+from rollhouse.tenancy.openid import Provider, SignIn
 from rollhouse.tenancy.secrets import Peppers
 
 
 class Portal(msgspec.Struct, frozen=True):
-    """The service as the pages see it; `public_url` has no slash at its end."""
+    """The service as the pages see it; `public_url` has no slash at its end.
+
+    `provider` is the platform's own OpenID provider, `operators` are the keys of the addresses that it makes operators of.
+    """
 
     database: Database
     peppers: Peppers
     public_url: str
     live: Live
     default_limit: Limit
-    key_hosts: KeyHosts
     failures: FailedAuthentications
+    sign_in: SignIn
+    provider: Provider | None
+    operators: frozenset[str]
 
     @property
     def is_secure(self) -> bool:

@@ -1,8 +1,10 @@
 """Signing in and out: by one-time link, or with a password and a second factor; language and theme, which anybody may choose."""
 
+import base64
 import re
 from typing import Any
 
+import msgspec
 import pyotp
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -13,14 +15,24 @@ from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form
 from rollhouse.portal.pages import cookie_of, go_to, render
 from rollhouse.portal.parts import Portal
 from rollhouse.portal.words import languages
-from rollhouse.scim.errors import InvalidValue, Unauthorized
-from rollhouse.tenancy import people, sessions
+from rollhouse.scim.errors import InvalidValue, NotFound, Unauthorized
+from rollhouse.tenancy import openid, people, sessions
+from rollhouse.tenancy.openid import ATTEMPT_SECONDS, Attempt, Provider
 from rollhouse.tenancy.sessions import Person, Session
-from rollhouse.tenancy.tenants import Tenant, tenant_by_id
+from rollhouse.tenancy.tenants import Tenant, find_tenant, tenant_by_id
 
 YEAR_SECONDS = 365 * 24 * 3600
 _THEMES = ("light", "dark", "system")
+_ATTEMPT = "rollhouse-attempt"
+_CODE_LIMIT = 4096
+_TENANT_PAGE = re.compile(r"/portal/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:/|$)")
 _TOTP_SECRET = re.compile("[A-Z2-7]{32}")
+
+
+def _form(request: PageRequest, then: str, error: Unauthorized | None) -> Response[bytes]:
+    slug = _tenant_in(then)
+    has_provider = bool(slug) or portal_of(request).provider is not None
+    return render(request, "sign_in.html", status=200 if error is None else error.status, next=then, slug=slug, has_provider=has_provider, error=error)
 
 
 async def _begin(request: PageRequest, person: Person, then: str, old: Session | None) -> Response[Any]:
@@ -33,7 +45,7 @@ async def _begin(request: PageRequest, person: Person, then: str, old: Session |
 @get("/signin", opt={"audience": "anybody"})
 async def show_sign_in(request: PageRequest) -> Response[bytes]:
     """The form to sign in with."""
-    return render(request, "sign_in.html", next=_own_path(parameter(request, "next")), error=None)
+    return _form(request, _own_path(parameter(request, "next")), None)
 
 
 @post("/signin", opt={"audience": "anybody"})
@@ -45,7 +57,7 @@ async def sign_in(request: PageRequest) -> Response[Any]:
         operator = await people.verify_operator(portal_of(request).database, form.get("email", ""), form.get("password", ""), form.get("code", "").strip())
     except Unauthorized as error:
         await portal_of(request).failures.note(None, f"portal:{client[0] if client else 'unknown'}")
-        return render(request, "sign_in.html", status=error.status, next=_own_path(form.get("next", "")), error=error)
+        return _form(request, _own_path(form.get("next", "")), error)
     return await _begin(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin", request.scope["state"]["session"])
 
 
@@ -64,6 +76,37 @@ async def use_link(request: PageRequest) -> Response[Any]:
     if person.tenant_id is not None:
         then = f"/portal/{(await _tenant_of(portal_of(request), person)).slug}"
     return await _begin(request, person, then, request.scope["state"]["session"])
+
+
+@get("/signin/oidc", opt={"audience": "anybody"})
+async def go_to_provider(request: PageRequest) -> Response[Any]:
+    """The way to the identity provider of a tenant, or of the platform; what comes back is compared with the cookie."""
+    portal = portal_of(request)
+    slug, then = parameter(request, "tenant", 63), _own_path(parameter(request, "next"))
+    provider = await _provider(portal, slug)
+    if provider is None:
+        raise NotFound("There is no sign-in by an identity provider here. Ask an operator for a link.")
+    url, attempt = await portal.sign_in.begin(provider, slug=slug, then=then)
+    kept = base64.urlsafe_b64encode(msgspec.json.encode(attempt)).decode().rstrip("=")
+    return go_to(url, cookie=cookie_of(portal, _ATTEMPT, kept, seconds=ATTEMPT_SECONDS))
+
+
+@get("/signin/oidc/callback", opt={"audience": "anybody"})
+async def come_back(request: PageRequest) -> Response[Any]:
+    """A session for whom the identity provider vouches for."""
+    portal = portal_of(request)
+    attempt = _attempt(request.scope["state"]["cookies"].get(_ATTEMPT, ""))
+    provider = await _provider(portal, attempt.slug)
+    code = parameter(request, "code", _CODE_LIMIT)
+    if provider is None or not code:
+        raise Unauthorized("The identity provider did not let you in. Sign in again from the start.")
+    identity = await portal.sign_in.finish(provider, attempt, state=parameter(request, "state"), code=code)
+    if attempt.slug:
+        tenant = await find_tenant(portal.database, attempt.slug)
+        person = await openid.member_of(portal.database, tenant, identity)
+        return await _begin(request, person, attempt.then or f"/portal/{tenant.slug}", request.scope["state"]["session"])
+    person = await openid.operator_of(portal.database, portal.operators, identity, cause=Cause("portal", request.scope["state"]["request_id"]))
+    return await _begin(request, person, attempt.then or "/admin", request.scope["state"]["session"])
 
 
 @post("/signout", opt={"audience": "anybody"})
@@ -147,6 +190,30 @@ async def _tenant_of(portal: Portal, person: Person | Session) -> Tenant:
     return await tenant_by_id(portal.database, person.tenant_id)
 
 
+async def _provider(portal: Portal, slug: str) -> Provider | None:
+    """Who vouches for people of a tenant, or of the platform when none is named; an unknown tenant has nobody."""
+    if not slug:
+        return portal.provider
+    try:
+        tenant = await find_tenant(portal.database, slug)
+    except NotFound:
+        return None
+    return await openid.provider_of(portal.database, portal.peppers, tenant) or portal.provider
+
+
+def _attempt(kept: str) -> Attempt:
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(kept + "=" * (-len(kept) % 4)), type=Attempt)
+    except (ValueError, msgspec.DecodeError):
+        raise Unauthorized("Sign in from the start: this browser has not begun to, or more than ten minutes ago.") from None
+
+
+def _tenant_in(path: str) -> str:
+    """The slug of the tenant whose page somebody wants to go on to, "" for any other page."""
+    match = _TENANT_PAGE.match(path)
+    return match[1] if match is not None else ""
+
+
 def _own_path(text: str) -> str:
     """A path of ours to go on to; "" for anything that a browser might take for another site's."""
     is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text and text.isprintable() and "\r" not in text
@@ -158,6 +225,8 @@ ROUTES: list[HTTPRouteHandler] = [
     sign_in,
     show_link,
     use_link,
+    go_to_provider,
+    come_back,
     sign_out,
     show_account,
     set_password,

@@ -9,6 +9,10 @@ import zlib
 from collections.abc import Mapping
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX = "scimsk_"
@@ -55,6 +59,24 @@ class Peppers(msgspec.Struct, frozen=True):
     def mac(self, version: int, secret: str) -> bytes:
         """HMAC-SHA256 of the secret, 32 bytes; of an unknown version a MAC that matches nothing stored."""
         return hmac.digest(self.keys.get(version, b""), secret.encode(), "sha256")
+
+    def seal(self, text: str) -> bytes:
+        """The text, readable only with the current pepper (AES-256-GCM): for what must be shown to others again, as a client secret of ours elsewhere."""
+        nonce = secrets.token_bytes(12)
+        return nonce + _sealing_key(self.keys[self.current]).encrypt(nonce, text.encode(), None)
+
+    def unseal(self, version: int, sealed: bytes) -> str | None:
+        """The text again; None if the pepper of that version is gone or the bytes were changed."""
+        if version not in self.keys:
+            return None
+        try:
+            return _sealing_key(self.keys[version]).decrypt(sealed[:12], sealed[12:], None).decode()
+        except InvalidTag:
+            return None
+
+
+def _sealing_key(pepper: bytes) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"rollhouse seal").derive(pepper))
 
 
 def named(text: str) -> str:
