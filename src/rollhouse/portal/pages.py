@@ -76,10 +76,12 @@ def render(request: PageRequest, template: str, *, status: int = 200, **values: 
     chosen = state.get("cookies", {})
     words = words_for(chosen.get("language", ""), state.get("language", ""))
     theme = chosen.get("theme", "")
+    path = request.scope["path"]
     frame = {
         "session": state.get("session"),
         "tenant": state.get("tenant"),
-        "path": request.scope["path"],
+        "path": path,
+        "back": path if request.method == "GET" else path.rsplit("/", 1)[0] or "/",
         "theme": theme if theme in _THEMES else None,
         "language": words.language,
         "request_id": state["request_id"],

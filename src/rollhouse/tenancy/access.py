@@ -188,8 +188,10 @@ def _end(asked: float, seconds_left: float | None) -> float:
 
 
 def _wrong(slug: str, secret: str, known: _Known, *, is_right: bool) -> WrongSecret:
+    if lookup_id_of(secret) is None:
+        return WrongSecret("format" if secret else "missing")
     if not is_well_typed(secret):
-        return WrongSecret("missing" if not secret else "format" if lookup_id_of(secret) is None else "mistyped")
+        return WrongSecret("mistyped")
     access = known.access
     if access is None:
         return WrongSecret("unknown")
