@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test check setup bench lock clean
+.PHONY: run test check setup bench screenshots lock clean
 
 run: setup
 	exec $(BIN)/rollhouse dev $(if $(REDIS),--redis) $(ARGS)
@@ -33,6 +33,10 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+screenshots: setup
+	tests/servers/install
+	$(BIN)/python docs/screenshots.py
 
 lock:
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements/runtime.txt

@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-for name in ("rejections", "hotpath", "fairness", "flatness", "biggroup", "lifecycle"):
+for name in ("rejections", "hotpath", "fairness", "flatness", "biggroup", "lifecycle", "pages"):
     print(f"\n== {name}", flush=True)
     sys.argv = [name]
     try:

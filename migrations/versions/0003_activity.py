@@ -76,6 +76,15 @@ TABLES = (
     """,
     "CREATE INDEX request_failures_last_seen ON rollhouse.request_failures (last_seen)",
     """
+    CREATE TABLE rollhouse.headcounts (
+        tenant_id uuid NOT NULL REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
+        day date NOT NULL,
+        resource_type text COLLATE "C" NOT NULL,
+        count bigint NOT NULL,
+        PRIMARY KEY (tenant_id, day, resource_type)
+    )
+    """,
+    """
     CREATE TABLE rollhouse.erasures (
         tenant_id uuid NOT NULL,
         resource_id uuid NOT NULL,
@@ -134,6 +143,7 @@ FUNCTIONS = (
         part record;
         health rollhouse.tenant_health;
         begins boolean;
+        arrived timestamptz := clock_timestamp();
     BEGIN
         INSERT INTO rollhouse.requests (tenant_id, id, at, request_id, method, path, query, status, microseconds, kind, credential_id, reason,
             scim_type, detail, resource_type, resource_id, looked_for, user_agent, tolerances, request_body, response_body)
@@ -144,17 +154,17 @@ FUNCTIONS = (
             microseconds integer, kind text, credential_id uuid, reason text, scim_type text, detail text, resource_type text, resource_id uuid,
             looked_for text, user_agent text, tolerances text[], request_body text, response_body text)
         JOIN rollhouse.tenants t ON t.slug = r.slug
-        CROSS JOIN LATERAL (SELECT clock_timestamp() - make_interval(secs => r.age) AS at) moment;
+        CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) moment;
 
         INSERT INTO rollhouse.request_hours AS h (tenant_id, hour, kind, count)
-        SELECT t.id, date_trunc('hour', clock_timestamp() - make_interval(secs => r.age)), r.kind, count(*)
+        SELECT t.id, date_trunc('hour', arrived - make_interval(secs => r.age)), r.kind, count(*)
         FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, kind text) JOIN rollhouse.tenants t ON t.slug = r.slug
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         ON CONFLICT (tenant_id, hour, kind) DO UPDATE SET count = h.count + excluded.count;
 
         INSERT INTO rollhouse.request_failures AS f (tenant_id, fingerprint, first_seen, last_seen, count)
         SELECT t.id, concat_ws(' ', r.method, coalesce(r.resource_type, '-'), r.status::text, coalesce(r.scim_type, r.reason)),
-            clock_timestamp() - make_interval(secs => max(r.age)), clock_timestamp() - make_interval(secs => min(r.age)), count(*)
+            arrived - make_interval(secs => max(r.age)), arrived - make_interval(secs => min(r.age)), count(*)
         FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, method text, status integer, scim_type text, reason text, resource_type text)
         JOIN rollhouse.tenants t ON t.slug = r.slug
         WHERE r.status >= 400 GROUP BY 1, 2 ORDER BY 1, 2
@@ -168,7 +178,7 @@ FUNCTIONS = (
                 count(*) FILTER (WHERE r.status >= 400) AS failures, max(left(r.user_agent, 100)) FILTER (WHERE r.status < 400) AS client
             FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text)
             JOIN rollhouse.tenants t ON t.slug = r.slug
-            CROSS JOIN LATERAL (SELECT clock_timestamp() - make_interval(secs => r.age) AS at) m
+            CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) m
             GROUP BY t.id ORDER BY t.id
         LOOP
             INSERT INTO rollhouse.tenant_health (tenant_id, first_request) VALUES (part.tenant_id, part.first_at) ON CONFLICT DO NOTHING;
@@ -218,6 +228,18 @@ FUNCTIONS = (
     BEGIN ATOMIC
         DELETE FROM rollhouse.request_hours h WHERE h.hour < clock_timestamp() - make_interval(days => p_days);
         DELETE FROM rollhouse.request_failures f WHERE f.last_seen < clock_timestamp() - make_interval(days => p_days);
+        DELETE FROM rollhouse.headcounts h WHERE h.day < current_date - p_days;
+    END
+    """,
+    # How many of each type every tenant has today: the maintained counters, kept for the charts.
+    """
+    CREATE FUNCTION rollhouse.count_heads() RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        INSERT INTO rollhouse.headcounts AS h (tenant_id, day, resource_type, count)
+        SELECT c.tenant_id, (clock_timestamp() AT TIME ZONE 'UTC')::date, c.resource_type, sum(c.count)
+        FROM rollhouse.resource_counts c GROUP BY c.tenant_id, c.resource_type ORDER BY c.tenant_id, c.resource_type
+        ON CONFLICT (tenant_id, day, resource_type) DO UPDATE SET count = excluded.count WHERE h.count <> excluded.count;
     END
     """,
 )
@@ -231,6 +253,7 @@ POLICIES = (
     ),
     *(f"CREATE POLICY owner_purge ON rollhouse.{table} FOR DELETE TO rollhouse_owner USING (true)" for table in BOUND),
     *(f"CREATE POLICY owner_read ON rollhouse.{table} FOR SELECT TO rollhouse_owner USING (true)" for table in BOUND),
+    "CREATE POLICY owner_count ON rollhouse.resource_counts FOR SELECT TO rollhouse_owner USING (true)",
     "CREATE POLICY owner_append ON rollhouse.requests FOR INSERT TO rollhouse_owner WITH CHECK (true)",
     *(f"CREATE POLICY owner_erase ON rollhouse.{table} FOR UPDATE TO rollhouse_owner USING (true) WITH CHECK (true)" for table in BOUND),
 )
@@ -306,7 +329,7 @@ ERASURE = (
 )
 
 GRANTS = (
-    "GRANT SELECT ON rollhouse.requests, rollhouse.request_hours, rollhouse.tenant_health, rollhouse.request_failures TO rollhouse_app",
+    "GRANT SELECT ON rollhouse.requests, rollhouse.request_hours, rollhouse.tenant_health, rollhouse.request_failures, rollhouse.headcounts TO rollhouse_app",
     "GRANT SELECT, INSERT ON rollhouse.erasures TO rollhouse_app",
     "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rollhouse FROM PUBLIC",
     "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA rollhouse TO rollhouse_app",

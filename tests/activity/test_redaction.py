@@ -73,20 +73,22 @@ ID = "01a21847-d5a4-789f-81f6-3429a6b52a1a"
     ],
 )
 def test_what_happened_is_one_word(changed: dict, kind: str) -> None:
-    assert row_of(entry(**changed)).kind == kind
+    assert row_of(entry(**changed), 1.0).kind == kind
 
 
 def test_the_headline_names_the_resource_and_the_refusal() -> None:
-    row = row_of(entry(path=f"/scim/v2/users/{ID}", status=409, answer_body=b'{"status":"409","scimType":"uniqueness","detail":"taken"}'))
+    row = row_of(entry(path=f"/scim/v2/users/{ID}", status=409, answer_body=b'{"status":"409","scimType":"uniqueness","detail":"taken"}'), 1.0)
     assert (row.resource_type, row.resource_id, row.scim_type, row.detail) == ("User", ID, "uniqueness", "taken")
-    made = row_of(entry(method="POST", status=201, answer_body=json.dumps({"id": ID}).encode(), request_body=b'{"userName":"Ann"}'))
-    assert (made.resource_id, made.looked_for) == (ID, row_of(entry(looked_for="ann")).looked_for)
+    made = row_of(entry(method="POST", status=201, answer_body=json.dumps({"id": ID}).encode(), request_body=b'{"userName":"Ann"}'), 1.0)
+    assert (made.resource_id, made.looked_for) == (ID, row_of(entry(looked_for="ann"), 1.0).looked_for)
 
 
 @pytest.mark.threat("T24")
 @pytest.mark.threat("T27")
 def test_hostile_text_is_bounded_and_a_secret_in_a_url_is_blanked() -> None:
-    row = row_of(entry(path="/scim/v2/" + "\0x" * 5000, query=b"access_token=scimsk_0a1B2c3D4e5F_secret%00&filter=%ff%ed%a0%80", user_agent=b"\x01\xff" * 500))
+    row = row_of(
+        entry(path="/scim/v2/" + "\0x" * 5000, query=b"access_token=scimsk_0a1B2c3D4e5F_secret%00&filter=%ff%ed%a0%80", user_agent=b"\x01\xff" * 500), 1.0
+    )
 
     assert len(row.path) == 500
     assert "\0" not in row.path

@@ -92,6 +92,7 @@ async def test_every_page_is_for_everybody(chromium: Browser, portal: Serving, s
         *("/admin", "/admin/tenants", "/admin/requests", "/admin/platform", "/admin/account"),
         *(base, f"{base}/users", f"{base}/users?q=nobody", f"{base}/users/{user}", f"{base}/groups", f"{base}/groups/{group}"),
         *(f"{base}/activity", failed, f"{base}/integrations", f"{base}/integrations/entra", f"{base}/settings", f"{base}/audit"),
+        *(f"{base}/reports", f"{base}/reports/users-without-email"),
     ]
     broken = []
     for path in pages:

@@ -29,7 +29,12 @@ REFUSED = {401, 403, 404}
 
 def address(path: str, visitors: People) -> str:
     filled = path.replace("{slug:str}", visitors.tenant.slug).replace("{provider:str}", "entra").replace("{token:str}", "x" * 43)
-    return filled.replace("{name:str}", "portal.css").replace("{row_id:str}", str(UUID(int=7))).replace("{resource_id:str}", str(UUID(int=7)))
+    return (
+        filled.replace("{name:str}", "portal.css")
+        .replace("{finding:str}", "empty-groups")
+        .replace("{row_id:str}", str(UUID(int=7)))
+        .replace("{resource_id:str}", str(UUID(int=7)))
+    )
 
 
 @pytest.mark.threat("T28")

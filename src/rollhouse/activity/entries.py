@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import time
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -75,8 +74,10 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     response_body: str | None = None
 
 
-def row_of(entry: Entry) -> Row:
-    """The row of an entry: bodies redacted, everything bounded, and what happened as one word (`kind`).
+def row_of(entry: Entry, now: float) -> Row:
+    """The row of an entry at `now` (monotonic seconds): bodies redacted, everything bounded, and what happened as one word (`kind`).
+
+    A batch has one `now`, or the order of its rows would be lost.
 
     Kinds are read, created, updated, deactivated, deleted, refused (no valid secret) and failed.
     """
@@ -91,7 +92,7 @@ def row_of(entry: Entry) -> Row:
     is_failure = entry.status >= _FAILED and isinstance(answer, dict)
     return Row(
         slug=entry.slug,
-        age=max(0.0, time.monotonic() - entry.began),
+        age=max(0.0, now - entry.began),
         request_id=entry.request_id,
         method=entry.method[:16],
         path=_clean(entry.path, PATH_LIMIT) or "/",

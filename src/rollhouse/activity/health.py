@@ -1,6 +1,6 @@
 """The health of a tenant's provisioning: what its counters and times mean, and what follows for who looks after it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -58,6 +58,14 @@ class Hour(msgspec.Struct, frozen=True):
     count: int
 
 
+class Headcount(msgspec.Struct, frozen=True):
+    """How many resources of a type a tenant had on a day."""
+
+    day: date
+    resource_type: str
+    count: int
+
+
 class Cluster(msgspec.Struct, frozen=True):
     """Failures of one kind: method, resource type, status and reason in one text."""
 
@@ -78,7 +86,13 @@ _CLUSTERS = (
     "SELECT f.tenant_id, t.slug, f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
     " JOIN rollhouse.tenants t ON t.id = f.tenant_id WHERE f.last_seen >= $1 ORDER BY f.last_seen DESC LIMIT $2"
 )
+_FAILURES = (
+    "SELECT f.tenant_id, '' AS slug, f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
+    " WHERE f.tenant_id = $1 AND f.last_seen >= $2 ORDER BY f.count DESC, f.fingerprint LIMIT $3"
+)
+_HEADCOUNTS = "SELECT day, resource_type, count FROM rollhouse.headcounts WHERE tenant_id = $1 AND day >= $2 ORDER BY day, resource_type"
 CLUSTERS_LIMIT = 100
+FAILURES_LIMIT = 20
 
 
 async def health_of(database: Database, tenant_id: UUID) -> Health:
@@ -100,6 +114,16 @@ async def hours_of(database: Database, tenant_id: UUID, since: datetime) -> list
 async def hours_of_all(database: Database, since: datetime) -> list[Hour]:
     """The requests of all tenants together by hour and kind."""
     return [_hour(row) for row in await database.look_up(_ALL_HOURS, since)]
+
+
+async def failures_of(database: Database, tenant_id: UUID, since: datetime) -> list[Cluster]:
+    """The tenant's failures that were seen again since then, the most frequent first; at most 20."""
+    return [Cluster(*row) for row in await database.look_up(_FAILURES, tenant_id, since, FAILURES_LIMIT)]
+
+
+async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> list[Headcount]:
+    """How many users and groups the tenant had at the end of each day since then; today's as of the last hour."""
+    return [Headcount(*row) for row in await database.look_up(_HEADCOUNTS, tenant_id, since)]
 
 
 async def failure_clusters(database: Database, since: datetime) -> list[Cluster]:

@@ -34,6 +34,7 @@ KEPT_BYTES = 50 * 1024**3
 """The log of all tenants together; over it, the oldest day goes first."""
 
 _APPEND = "SELECT * FROM rollhouse.append_requests($1::jsonb, $2)"
+_COUNT_HEADS = "SELECT rollhouse.count_heads()"
 _KEEP_DAYS = "SELECT rollhouse.keep_request_days($1, $2, $3)"
 _HEADLINE = (
     "id, at, request_id, method, path, query, status, microseconds, kind, credential_id, reason, scim_type, detail, resource_type, resource_id,"
@@ -113,10 +114,10 @@ class RequestLog:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             self._body_bytes -= sum(len(one.request_body) + len(one.answer_body) for one in batch)
-            rows = []
+            rows, now = [], time.monotonic()
             for entry in batch:
                 try:
-                    rows.append(row_of(entry))
+                    rows.append(row_of(entry, now))
                 except Exception as error:  # noqa: BLE001 - one odd request must not end the log of all others
                     request_log_dropped("fault").inc()
                     log_fault("request_log.fault", error, request_id=entry.request_id)
@@ -144,7 +145,11 @@ class RequestLog:
 
 
 async def keep_days(database: Database, *, kept_days: int = KEPT_DAYS, kept_bytes: int = KEPT_BYTES) -> int:
-    """How many days of the log were made or dropped: those ahead are there, those past their time or beyond the size are gone."""
+    """How many days of the log were made or dropped: those ahead are there, those past their time or beyond the size are gone.
+
+    Today's headcounts of all tenants are noted, too.
+    """
+    await database.query(_COUNT_HEADS)
     return int((await database.query(_KEEP_DAYS, DAYS_AHEAD, kept_days, kept_bytes))[0][0])
 
 

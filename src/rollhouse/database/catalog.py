@@ -5,6 +5,7 @@ from rollhouse.database.tables import SCHEMA
 
 GLOBAL_TABLES = (
     "alembic_version",
+    "headcounts",
     "idempotency_keys",
     "operator_keys",
     "operators",
@@ -16,9 +17,10 @@ GLOBAL_TABLES = (
     "tenant_health",
     "tenants",
 )
-"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Three of them hold counts and times alone."""
+"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Four of them hold counts and times alone."""
 DEFINER_FUNCTIONS = (
     "append_requests",
+    "count_heads",
     "delete_expired_tokens",
     "erase_requests",
     "forget_old_counts",
@@ -54,6 +56,7 @@ POLICIES = {
     ("requests", "owner_erase"),
     ("requests", "owner_purge"),
     ("requests", "owner_read"),
+    ("resource_counts", "owner_count"),
 }
 """Policies beside `tenant_isolation`: what the functions above need, granted to the owner role only."""
 

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -358,4 +359,13 @@ IDENTITY_PROVIDERS = Table(
     Column("client_secret", LargeBinary),
     Column("pepper_version", Integer, nullable=False),
     Column("created", _MOMENT, nullable=False),
+)
+HEADCOUNTS = Table(
+    "headcounts",
+    METADATA,
+    Column("tenant_id", Uuid, ForeignKey(TENANTS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("resource_type", _C, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "day", "resource_type"),
 )

@@ -55,6 +55,31 @@ def stacked_bars(bars: Sequence[Bar], sentence: str) -> Markup:
     return _svg("chart", WIDTH, HEIGHT + 1, sentence, axis + "".join(shapes))
 
 
+def area(values: Sequence[tuple[str, int]], sentence: str) -> Markup:
+    """An area under the values in order, each named by its label."""
+    most = max((value for _, value in values), default=0) or 1
+    step = WIDTH / max(len(values) - 1, 1)
+    points = [(number * step, HEIGHT - value / most * (HEIGHT - 6)) for number, (_, value) in enumerate(values)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    marks = "".join(
+        f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(label)}: {value}</title></circle>'
+        for (x, y), (label, value) in zip(points, values, strict=True)
+    )
+    shape = f'<polygon class="area" points="0,{HEIGHT} {line} {WIDTH},{HEIGHT}"/><polyline class="line" points="{line}"/>'
+    return _svg("chart", WIDTH, HEIGHT + 1, sentence, (shape if len(points) > 1 else "") + marks)
+
+
+def strip(hours: Sequence[tuple[str, bool]], sentence: str) -> Markup:
+    """One tick for each hour in which the provider came, a gap for each in which it did not."""
+    step = WIDTH / max(len(hours), 1)
+    ticks = "".join(
+        f'<rect class="{"tick-on" if came else "tick-off"}" x="{number * step:.2f}" y="0" width="{max(step - 0.6, 0.6):.2f}" height="28">'
+        f"<title>{escape(label)}</title></rect>"
+        for number, (label, came) in enumerate(hours)
+    )
+    return _svg("chart", WIDTH, 28, sentence, ticks)
+
+
 def sparkline(values: Sequence[float], sentence: str) -> Markup:
     """A line of the values in order."""
     width, height = 160, 36

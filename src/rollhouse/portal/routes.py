@@ -6,7 +6,7 @@ from mimetypes import guess_type
 from litestar import Response, Router, get
 from litestar.params import FromPath
 
-from rollhouse.portal import connection, operator_pages, setup_guide, sign_in, tenant_pages
+from rollhouse.portal import connection, operator_pages, reports, setup_guide, sign_in, tenant_pages
 from rollhouse.portal.forms import FORM_BYTES_LIMIT
 from rollhouse.portal.gate import PageGate
 from rollhouse.portal.pages import REFUSALS, STATIC, STATIC_PATH, guarded
@@ -43,7 +43,7 @@ def portal_router(portal: Portal) -> Router:
         middleware=[PageGate()],
         exception_handlers={kind: guarded(portal, refuse) for kind, refuse in REFUSALS.items()},
         request_max_body_size=FORM_BYTES_LIMIT,
-        route_handlers=[get_file, *sign_in.ROUTES, *tenant_pages.ROUTES, *connection.ROUTES, *setup_guide.ROUTES, *operator_pages.ROUTES],
+        route_handlers=[get_file, *sign_in.ROUTES, *tenant_pages.ROUTES, *reports.ROUTES, *connection.ROUTES, *setup_guide.ROUTES, *operator_pages.ROUTES],
     )
 
 
