@@ -22,6 +22,8 @@ PAGES: dict[tuple[str, str], Role] = {
     ("GET", "/portal/{slug:str}/groups/{resource_id:str}"): TENANT,
     ("GET", "/portal/{slug:str}/integrations"): TENANT,
     ("GET", "/portal/{slug:str}/integrations/{provider:str}"): TENANT,
+    ("POST", "/portal/{slug:str}/integrations/{provider:str}/clients"): FRESH,
+    ("POST", "/portal/{slug:str}/integrations/{provider:str}/clients/revoke"): MANAGER,
     ("POST", "/portal/{slug:str}/integrations/{provider:str}/links"): FRESH,
     ("POST", "/portal/{slug:str}/integrations/{provider:str}/links/revoke"): MANAGER,
     ("POST", "/portal/{slug:str}/integrations/{provider:str}/secrets"): FRESH,

@@ -248,3 +248,26 @@ async def test_the_sign_in_leads_nowhere_else(service: Serving) -> None:
         assert 'name="next" value=""' in page, where
     assert 'name="next" value="/admin"' in (await one.get("/signin", params={"next": "/admin"})).text
     await one.close()
+
+
+async def test_oauth_clients_are_made_and_revoked_on_the_connection_page(visitors: People, service: Serving) -> None:
+    """One with a secret, which fetches a token that opens SCIM; one that Entra ID vouches for; and what is wrong is said."""
+    admin = visitors["admin"]
+    here = f"{visitors.base}/integrations/entra"
+    made = (await admin.post(f"{here}/clients", {"kind": "secret", "label": "Entra"})).text
+    client_id = made.split('id="new-client" value="')[1].split('"')[0]
+    secret = made.split('id="new-client-secret" value="')[1].split('"')[0]
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+    async with httpx.AsyncClient() as client:
+        token = await client.post(f"{service.url}/t/{visitors.tenant.slug}/oauth2/token", data=form)
+        assert token.status_code == 200
+    wrong = await admin.post(f"{here}/clients", {"kind": "federated", "entra_tenant": "none", "subject": "x", "audience": "y"})
+    assert (wrong.status_code, "no id of an Entra tenant" in wrong.text) == (400, True)
+    guid = "11111111-2222-4333-8444-555555555555"
+    trusted = await admin.post(f"{here}/clients", {"kind": "federated", "entra_tenant": guid, "subject": guid, "audience": guid})
+    assert trusted.status_code == 201
+    assert "new-client-secret" not in trusted.text
+    assert (await admin.post(f"{here}/clients/revoke", {"id": client_id})).status_code == 303
+    async with httpx.AsyncClient() as client:
+        assert (await client.post(f"{service.url}/t/{visitors.tenant.slug}/oauth2/token", data=form)).status_code == 401
+    assert secret not in (await admin.get(here)).text

@@ -16,6 +16,7 @@ from rollhouse.portal.forms import PageRequest, id_in, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import InvalidValue, NotFound, ScimError
 from rollhouse.tenancy import credentials, lifecycle, oauth, openid, people, setup_links, tenants
+from rollhouse.tenancy.federation import Trust
 from rollhouse.tenancy.sessions import Person, Session, create_sign_in_link
 from rollhouse.tenancy.tenants import Tenant
 
@@ -79,6 +80,8 @@ async def _connection(request: PageRequest, provider: Provider, *, status: int =
         "health": await health.health_of(portal_of(request).database, tenant.id),
         "new_secret": None,
         "new_link": None,
+        "new_client": None,
+        "new_client_secret": None,
         "error": None,
     }
     return render(request, "connection.html", status=status, **(values | made))
@@ -126,6 +129,37 @@ async def revoke_link(request: PageRequest, provider: FromPath[str]) -> Response
     tenant: Tenant = request.scope["state"]["tenant"]
     await setup_links.revoke_setup_link(portal_of(request).database, tenant, id_in(form.get("id", "")), cause=_cause(request))
     return go_to(f"/portal/{tenant.slug}/integrations/{_provider(provider).key}#links")
+
+
+@post("/portal/{slug:str}/integrations/{provider:str}/clients", opt={"audience": "fresh-manager"})
+async def create_client(request: PageRequest, provider: FromPath[str]) -> Response[Any]:
+    """A new OAuth client: one with a secret, shown on this one page, or one that Entra ID vouches for."""
+    form = await read_form(request)
+    found = _provider(provider)
+    portal, tenant = portal_of(request), request.scope["state"]["tenant"]
+    label = form.get("label", "").strip() or None
+    secret = None
+    try:
+        if form.get("kind") == "federated":
+            trust = entra_trust(form.get("entra_tenant", "").strip(), form.get("subject", "").strip(), form.get("audience", "").strip())
+            made = await oauth.create_client(
+                portal.database, tenant, kind="federated", hosts=portal.sign_in.hosts, trust=trust, label=label, cause=_cause(request)
+            )
+        else:
+            made = await oauth.create_client(portal.database, tenant, kind="secret", hosts=portal.sign_in.hosts, label=label, cause=_cause(request))
+            secret = await oauth.create_client_secret(portal.database, portal.peppers, tenant, str(made.id), cause=_cause(request))
+    except ScimError as error:
+        return await _connection(request, found, status=error.status, error=error)
+    return await _connection(request, found, status=201, new_client=made, new_client_secret=secret)
+
+
+@post("/portal/{slug:str}/integrations/{provider:str}/clients/revoke", opt={"audience": "manager"})
+async def revoke_client(request: PageRequest, provider: FromPath[str]) -> Response[Any]:
+    """The end of a client, its secrets and its tokens."""
+    form = await read_form(request)
+    tenant: Tenant = request.scope["state"]["tenant"]
+    await oauth.revoke_client(portal_of(request).database, tenant, form.get("id", ""), cause=_cause(request))
+    return go_to(f"/portal/{tenant.slug}/integrations/{_provider(provider).key}#oauth")
 
 
 @get("/portal/{slug:str}/settings", opt={"audience": "manager"})
@@ -212,6 +246,13 @@ async def remove_member(request: PageRequest) -> Response[Any]:
     return go_to(f"/portal/{tenant.slug}/settings")
 
 
+def entra_trust(entra_tenant: str, subject: str, audience: str) -> Trust:
+    """Whom Entra ID vouches for: the enterprise application (`subject`) of one Entra tenant, for one audience."""
+    issuer = f"https://login.microsoftonline.com/{entra_tenant}/v2.0"
+    keys = f"https://login.microsoftonline.com/{entra_tenant}/discovery/v2.0/keys"
+    return Trust(issuer=issuer, jwks_url=keys, subject=subject, audience=audience, entra_tenant=entra_tenant)
+
+
 def _provider(key: str) -> Provider:
     found = _BY_KEY.get(key)
     if found is None:
@@ -237,6 +278,8 @@ ROUTES: list[HTTPRouteHandler] = [
     revoke_secret,
     create_link,
     revoke_link,
+    create_client,
+    revoke_client,
     show_settings,
     change_settings,
     add_member,

@@ -1,0 +1,81 @@
+"""What a page asks the database: a bounded number of statements, and never a walk over a whole directory."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from rollhouse.activity import request_log
+from rollhouse.activity.request_log import Wanted
+from rollhouse.database.pool import Database
+from rollhouse.directory import browsing
+from rollhouse.directory.bulk import insert_members, insert_resources
+from rollhouse.directory.resources import Scope
+from rollhouse.scim.schemas import GROUP, GROUP_URN, USER, USER_URN
+
+PEOPLE = 3000
+
+
+@pytest.fixture
+async def crowd(database: Database, users: Scope) -> Scope:
+    """A tenant of three thousand people, all of them in one group."""
+    tenant_id = users.tenant_id
+    people = [{"schemas": [USER_URN], "userName": f"user{number}@acme.example", "displayName": f"User {number}"} for number in range(PEOPLE)]
+    ids: list[UUID] = []
+    for start in range(0, PEOPLE, 1000):
+        ids += await insert_resources(database, tenant_id, USER, people[start : start + 1000])
+    group = (await insert_resources(database, tenant_id, GROUP, [{"schemas": [GROUP_URN], "displayName": "All"}]))[0]
+    await insert_members(database, tenant_id, group, ids)
+    return users
+
+
+class Watched:
+    """A transaction that remembers its statements, and explains each."""
+
+    def __init__(self, tx: Any) -> None:
+        self.tx = tx
+        self.tenant_id = tx.tenant_id
+        self.asked: list[str] = []
+        self.most_rows = 0
+
+    async def fetch(self, sql: str, *arguments: object) -> Any:
+        self.asked.append(sql)
+        plan = "\n".join(row[0] for row in await self.tx.fetch("EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) " + sql, *arguments))
+        found = [int(rows) * int(loops) for rows, loops in re.findall(r"actual rows=(\d+)(?:\.\d+)? loops=(\d+)", plan)]
+        found += [int(removed) for removed in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+        self.most_rows = max(self.most_rows, *found)
+        return await self.tx.fetch(sql, *arguments)
+
+
+LOOKS: dict[str, Any] = {
+    "the newest": lambda tx: browsing.newest_resources(tx, "User"),
+    "the next page": lambda tx: browsing.newest_resources(tx, "User", before=UUID(int=(1 << 128) - 1)),
+    "few found": lambda tx: browsing.search_resources(tx, "User", "user2999"),
+    "many found": lambda tx: browsing.search_resources(tx, "User", "user"),
+    "nobody found": lambda tx: browsing.search_resources(tx, "User", "zzz"),
+    "counts": browsing.count_resources,
+    "requests": lambda tx: request_log.list_requests(tx, Wanted()),
+    "failures": lambda tx: request_log.list_requests(tx, Wanted(only_failures=True)),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+async def test_a_look_reads_a_page_and_not_the_directory(database: Database, crowd: Scope, name: str) -> None:
+    async with database.transaction(crowd.tenant_id) as tx:
+        watched = Watched(tx)
+        await LOOKS[name](watched)
+
+    assert len(watched.asked) <= 2
+    assert watched.most_rows <= 4 * browsing.FOUND_LIMIT + browsing.PAGE
+
+
+async def test_a_page_of_a_large_group_reads_its_own_members_alone(database: Database, crowd: Scope) -> None:
+    async with database.transaction(crowd.tenant_id) as tx:
+        (group,) = await browsing.newest_resources(tx, "Group")
+        watched = Watched(tx)
+        first = await browsing.members_of(watched, group.id)  # type: ignore[arg-type]
+        second = await browsing.members_of(watched, group.id, after=first[-1].id)  # type: ignore[arg-type]
+    assert len(first) == len(second) == browsing.PAGE
+    assert {one.id for one in first} & {one.id for one in second} == set()
+    assert watched.most_rows <= 2 * browsing.PAGE
