@@ -92,9 +92,29 @@ TABLES = (
         created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp())
     )
     """,
+    """
+    CREATE TABLE rollhouse.group_roles (
+        tenant_id uuid NOT NULL,
+        group_id uuid NOT NULL,
+        role text NOT NULL,
+        PRIMARY KEY (tenant_id, group_id),
+        FOREIGN KEY (tenant_id, group_id) REFERENCES rollhouse.resources (tenant_id, id) ON DELETE CASCADE
+    )
+    """,
+    # What administrators have been told by mail: ids and times, so that nobody is told twice.
+    """
+    CREATE TABLE rollhouse.notices (
+        tenant_id uuid NOT NULL REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
+        kind text COLLATE "C" NOT NULL,
+        about text COLLATE "C" NOT NULL,
+        at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (tenant_id, kind, about)
+    )
+    """,
+    "CREATE INDEX credentials_that_end ON rollhouse.credentials (expires) WHERE revoked IS NULL AND kind <> 'access_token' AND expires IS NOT NULL",
 )
 
-BOUND = ("members", "identity_providers")
+BOUND = ("members", "identity_providers", "group_roles")
 
 POLICIES = (
     *(f"ALTER TABLE rollhouse.{table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" for table in BOUND),
@@ -121,7 +141,7 @@ LIFE = (
         END IF;
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
         FOREACH emptied IN ARRAY ARRAY['memberships', 'resource_keys', 'resources', 'resource_counts', 'credentials', 'oauth_clients',
-            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members', 'identity_providers'] LOOP
+            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members', 'identity_providers', 'group_roles'] LOOP
             EXECUTE format('DELETE FROM rollhouse.%I WHERE ctid = ANY (ARRAY(SELECT ctid FROM rollhouse.%I WHERE tenant_id = $1 LIMIT $2)) AND tenant_id = $1',
                 emptied, emptied) USING p_tenant, p_limit;
             GET DIAGNOSTICS gone = ROW_COUNT;
@@ -136,15 +156,30 @@ LIFE = (
     """,
 )
 
+ENDING = (
+    # Which tenants have a secret that ends soon, as a time alone: for the operator's overview, mails and metrics.
+    """
+    CREATE FUNCTION rollhouse.ending_credentials(p_days integer) RETURNS TABLE (tenant_id uuid, credential_id uuid, expires timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT c.tenant_id, c.id, c.expires FROM rollhouse.credentials c
+        WHERE c.revoked IS NULL AND c.kind <> 'access_token' AND c.expires IS NOT NULL
+          AND c.expires > clock_timestamp() AND c.expires < clock_timestamp() + make_interval(days => p_days)
+        ORDER BY c.expires LIMIT 1000;
+    END
+    """,
+    "REVOKE ALL ON FUNCTION rollhouse.ending_credentials FROM PUBLIC",
+)
+
 GRANTS = (
     "GRANT SELECT, INSERT, UPDATE ON rollhouse.operators, rollhouse.setup_links TO rollhouse_app",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.identity_providers, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
-    "GRANT EXECUTE ON FUNCTION rollhouse.purge_tenant TO rollhouse_app",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.identity_providers, rollhouse.group_roles, rollhouse.notices, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
+    "GRANT EXECUTE ON FUNCTION rollhouse.purge_tenant, rollhouse.ending_credentials TO rollhouse_app",
 )
 
 
 def upgrade() -> None:
     """Only adds, save for the purge, which is replaced as a whole."""
     op.execute("SET LOCAL lock_timeout = '2s'")
-    for statement in (*TABLES, *POLICIES, *LIFE, *GRANTS):
+    for statement in (*TABLES, *POLICIES, *LIFE, *ENDING, *GRANTS):
         op.execute(statement)

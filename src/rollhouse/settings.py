@@ -63,6 +63,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Client secret of the portal at that provider; without one the client is public, with PKCE."""
     oidc_operators: str = ""
     """E-mail addresses of operators with commas: who signs in with one of them by the platform's provider is an operator."""
+    smtp_url: str | None = None
+    """Mail server for notices to tenants' administrators (secret ends, provisioning stalled or recovered), e.g. smtp://user:password@mail.example.com:587.
+    `smtp` asks for TLS where the server offers it, `smtps` is TLS from the start. Default: no mails."""
+    mail_from: str = "rollhouse@localhost"
+    """Sender of the notices."""
     cycle_gap_seconds: int = 300
     """After how long a pause a request of an identity provider begins a new provisioning cycle."""
     request_log_days: int = 30

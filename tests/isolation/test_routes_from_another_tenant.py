@@ -69,6 +69,7 @@ ADMIN = {
     ("GET", f"{TENANT}/groups/{{group:str}}"),
     ("GET", f"{TENANT}/groups/{{group:str}}/members"),
     ("GET", f"{TENANT}/usage"),
+    ("GET", f"{TENANT}/roles"),
     ("GET", f"{TENANT}/audit"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),

@@ -20,6 +20,7 @@ PAGES: dict[tuple[str, str], Role] = {
     ("GET", "/portal/{slug:str}/audit"): TENANT,
     ("GET", "/portal/{slug:str}/groups"): TENANT,
     ("GET", "/portal/{slug:str}/groups/{resource_id:str}"): TENANT,
+    ("POST", "/portal/{slug:str}/groups/{resource_id:str}/role"): MANAGER,
     ("GET", "/portal/{slug:str}/integrations"): TENANT,
     ("GET", "/portal/{slug:str}/integrations/{provider:str}"): TENANT,
     ("POST", "/portal/{slug:str}/integrations/{provider:str}/clients"): FRESH,

@@ -42,6 +42,12 @@ class Health(msgspec.Struct, frozen=True):
         return "stalled" if (now or datetime.now(UTC)) - self.last_success > STALLED_AFTER else "healthy"
 
     @property
+    def is_quarantine_risk(self) -> bool:
+        """Whether the connection has failed for a whole cycle and more: Entra ID puts one that goes on so into quarantine and slows it down."""
+        is_long = self.last_success is None or (self.last_failure is not None and self.last_failure - self.last_success > CYCLE)
+        return self.failures_since_success >= FAILURES_IN_A_ROW and is_long
+
+    @property
     def next_cycle(self) -> datetime | None:
         """When the next cycle is to be expected: as long after the last one as that was after the one before it, at most Entra's 40 minutes."""
         if self.cycle_began is None:

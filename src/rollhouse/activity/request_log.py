@@ -46,6 +46,10 @@ _FIRST = (
     f"SELECT {_HEADLINE} FROM rollhouse.requests WHERE tenant_id = $1 AND id > $2 AND kind = $3 AND status < 400"
     " AND ($4::text IS NULL OR resource_type = $4) ORDER BY id LIMIT 1"
 )
+_WRITES = (
+    f"SELECT {_HEADLINE}, request_body, response_body FROM rollhouse.requests WHERE tenant_id = $1 AND resource_id = $2 AND kind <> 'read'"
+    " AND status < 400 ORDER BY id DESC LIMIT $3"
+)
 _USES = (
     "SELECT credential_id, count(*) AS count FROM rollhouse.requests WHERE tenant_id = $1 AND id > $2 AND credential_id = ANY ($3) AND status < 400"
     " GROUP BY credential_id"
@@ -181,6 +185,11 @@ async def list_requests(tx: Transaction, wanted: Wanted) -> list[LoggedRequest]:
     values.append(min(wanted.limit, PAGE_LIMIT))  # type: ignore[arg-type]
     rows = await tx.fetch(f"SELECT {_HEADLINE} FROM rollhouse.requests WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ${len(values)}", *values)
     return [LoggedRequest(*row) for row in rows]
+
+
+async def writes_of(tx: Transaction, resource_id: UUID, *, limit: int = PAGE_LIMIT) -> list[LoggedRequest]:
+    """The newest writes of one resource that were answered well, with their bodies."""
+    return [LoggedRequest(*row) for row in await tx.fetch(_WRITES, tx.tenant_id, resource_id, min(limit, PAGE_LIMIT))]
 
 
 async def first_request(tx: Transaction, after: UUID, *, kind: str, resource_type: str | None = None) -> LoggedRequest | None:

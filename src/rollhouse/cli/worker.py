@@ -2,6 +2,7 @@
 
 import click
 
+from rollhouse.activity.notices import Post
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free
@@ -9,6 +10,7 @@ from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.journal.sealing import AuditKey
 from rollhouse.limits.gcra import connect
+from rollhouse.settings import Settings
 from rollhouse.telemetry.metrics import serve_metrics
 from rollhouse.worker.process import work_until_stopped
 
@@ -28,9 +30,23 @@ def worker(invocation: Invocation, metrics_port: int | None) -> None:
         if findings:
             raise Precondition("The database cannot be worked on:\n" + "\n".join(findings))
         serve_metrics(settings.host, port)
-        await work_until_stopped(database, key, connect(settings.redis_url), request_log_days=settings.request_log_days)
+        await work_until_stopped(database, key, connect(settings.redis_url), request_log_days=settings.request_log_days, post=_post(settings))
 
     invocation.run(work)
+
+
+def _post(settings: Settings) -> Post | None:
+    """Where notices are sent by, if anywhere.
+
+    Raises:
+        Precondition: the mail server's URL cannot be used.
+    """
+    if settings.smtp_url is None:
+        return None
+    try:
+        return Post.parse(settings.smtp_url, settings.mail_from, settings.public_url or "")
+    except ValueError as error:
+        raise Precondition(f"ROLLHOUSE_SMTP_URL cannot be used: {error}") from None
 
 
 def audit_key(invocation: Invocation) -> AuditKey:

@@ -7,6 +7,7 @@ GLOBAL_TABLES = (
     "alembic_version",
     "headcounts",
     "idempotency_keys",
+    "notices",
     "operator_keys",
     "operators",
     "request_failures",
@@ -17,11 +18,12 @@ GLOBAL_TABLES = (
     "tenant_health",
     "tenants",
 )
-"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Four of them hold counts and times alone."""
+"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Five of them hold counts, times and ids alone."""
 DEFINER_FUNCTIONS = (
     "append_requests",
     "count_heads",
     "delete_expired_tokens",
+    "ending_credentials",
     "erase_requests",
     "forget_old_counts",
     "keep_request_days",
@@ -46,6 +48,8 @@ POLICIES = {
     ("erasures", "owner_erase"),
     ("erasures", "owner_purge"),
     ("erasures", "owner_read"),
+    ("group_roles", "owner_purge"),
+    ("group_roles", "owner_read"),
     ("identity_providers", "owner_purge"),
     ("identity_providers", "owner_read"),
     ("members", "owner_purge"),

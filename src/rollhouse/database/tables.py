@@ -82,6 +82,7 @@ CREDENTIALS = Table(
     Index("credentials_lookup", "lookup_id"),
     Index("credentials_of_client", "tenant_id", "client_id", postgresql_where=text("client_id IS NOT NULL")),
     Index("credentials_expired_tokens", "expires", postgresql_where=text("kind = 'access_token'")),
+    Index("credentials_that_end", "expires", postgresql_where=text("revoked IS NULL AND kind <> 'access_token' AND expires IS NOT NULL")),
 )
 RESOURCES = Table(
     "resources",
@@ -368,4 +369,22 @@ HEADCOUNTS = Table(
     Column("resource_type", _C, nullable=False),
     Column("count", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant_id", "day", "resource_type"),
+)
+GROUP_ROLES = Table(
+    "group_roles",
+    METADATA,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("group_id", Uuid, nullable=False),
+    Column("role", Text, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "group_id"),
+    ForeignKeyConstraint(["tenant_id", "group_id"], [RESOURCES.c.tenant_id, RESOURCES.c.id], ondelete="CASCADE"),
+)
+NOTICES = Table(
+    "notices",
+    METADATA,
+    Column("tenant_id", Uuid, ForeignKey(TENANTS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("kind", _C, nullable=False),
+    Column("about", _C, nullable=False),
+    Column("at", _MOMENT, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "kind", "about"),
 )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from rollhouse.directory import reading, resources
+from rollhouse.directory import reading, resources, roles
 from rollhouse.directory.reading import Related
 from rollhouse.directory.resources import Scope
 from rollhouse.http.api_calls import Call, Outcome
@@ -150,6 +150,26 @@ async def list_audit(call: Call) -> Outcome:
     return Outcome(body=EntryPage([_entry_view(one) for one in found], next_of([str(one.id) for one in found], limit)))
 
 
+class RoleView(msgspec.Struct, frozen=True):
+    """A group, and the role that its members have in the product."""
+
+    group_id: UUID
+    role: str
+
+
+class RolePage(msgspec.Struct, frozen=True):
+    """The groups of a tenant that have a role; at most 1,000, and no further page."""
+
+    items: list[RoleView]
+
+
+@operation("GET", "/tenants/{slug}/roles", scope="directory:read", answer=RolePage)
+async def list_roles(call: Call) -> Outcome:
+    """List the groups that have a role in your product, as the tenant's administrators set it in the portal."""
+    found = await roles.list_roles(call.database, (await call.tenant()).id)
+    return Outcome(body=RolePage([RoleView(one.group_id, one.role) for one in found]))
+
+
 @operation("GET", "/audit", scope="audit:read", answer=EntryPage, query=_ID_PAGE)
 async def list_platform_audit(call: Call) -> Outcome:
     """List the rows of the platform's own audit in order of time: operators' keys, and tenants that were purged."""
@@ -205,4 +225,4 @@ def _entry_view(found: audit.Entry) -> EntryView:
     )
 
 
-OPERATIONS = (list_users, get_user, list_groups_of_user, list_groups, get_group, list_members, get_usage, list_audit, list_platform_audit)
+OPERATIONS = (list_users, get_user, list_groups_of_user, list_groups, get_group, list_members, get_usage, list_audit, list_roles, list_platform_audit)

@@ -35,6 +35,8 @@ NOTE_USES_SECONDS = 10.0
 """How often the uses of credentials are written; of one credential at most once a minute."""
 UNVERIFIED = "the database cannot be served from; the log and `rollhouse doctor` say why"
 KEEP_DAYS_SECONDS = 3600.0
+LAST_ROWS_SECONDS = 3.0
+"""What the request log has at the end to write what waits; a process has eight seconds to end."""
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -117,7 +119,9 @@ class Service:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.request_log.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ROWS_SECONDS):
+                await self.request_log.flush()
         with contextlib.suppress(ScimError):
             await note_uses(self.database, self.gate.take_uses())
         await self.database.close()

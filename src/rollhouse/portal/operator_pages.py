@@ -17,7 +17,7 @@ from rollhouse.journal.audit import Cause
 from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import ScimError
-from rollhouse.tenancy import tenants
+from rollhouse.tenancy import credentials, tenants
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
@@ -39,7 +39,8 @@ class Tile(msgspec.Struct, frozen=True):
         return self.health.state() if self.tenant.status == "active" else self.tenant.status
 
 
-_URGENCY = {"failing": 0, "stalled": 1}
+_URGENCY = {"failing": 0, "stalled": 1, "expiring": 2}
+ENDING_DAYS = 30
 
 
 async def _tiles(request: PageRequest, after: str = "") -> list[Tile]:
@@ -61,8 +62,13 @@ async def show_overview(request: PageRequest) -> Response[bytes]:
         series["writes"].append(sum(count for kind, count in counts.items() if kind not in ("read", "failed", "refused")))
         series["failed"].append(counts.get("failed", 0))
         series["refused"].append(counts.get("refused", 0))
-    attention = sorted((one for one in tiles if one.state in _URGENCY), key=lambda one: _URGENCY[one.state])[:ATTENTION]
-    return render(request, "overview.html", tiles=tiles, series=series, attention=attention, more=tiles[-1].tenant.slug if len(tiles) == TILES else None)
+    ends = await credentials.ending(portal_of(request).database, ENDING_DAYS)
+    found = [(_URGENCY[one.state], one.state, one) for one in tiles if one.state in _URGENCY]
+    found += [(_URGENCY["expiring"], "expiring", one) for one in tiles if one.tenant.id in ends]
+    attention = sorted(found, key=lambda one: (one[0], one[2].tenant.slug))[:ATTENTION]
+    return render(
+        request, "overview.html", tiles=tiles, series=series, attention=attention, ends=ends, more=tiles[-1].tenant.slug if len(tiles) == TILES else None
+    )
 
 
 @get("/admin/tenants", opt={"audience": "operator"})

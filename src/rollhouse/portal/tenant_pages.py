@@ -4,22 +4,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
 from rollhouse.activity import health, request_log
+from rollhouse.activity.changes import steps_of
 from rollhouse.activity.explanations import explain
 from rollhouse.activity.request_log import LoggedRequest, Wanted
 from rollhouse.database.pool import Database
-from rollhouse.directory import browsing
+from rollhouse.directory import browsing, roles
 from rollhouse.directory.browsing import Found
 from rollhouse.journal import audit
+from rollhouse.journal.audit import Cause, Entry
 from rollhouse.portal import charts
-from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, position
+from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, position, read_form
 from rollhouse.portal.live_pages import stream
-from rollhouse.portal.pages import render, render_part
+from rollhouse.portal.pages import go_to, render, render_part
 from rollhouse.scim.errors import NotFound
 from rollhouse.tenancy import sessions
 from rollhouse.tenancy.sessions import Session
@@ -28,6 +30,8 @@ from rollhouse.tenancy.tenants import Tenant
 DAY = timedelta(hours=24)
 LINES = 50
 GROUPS_IN_PICTURE = 40
+AUDITED = 200
+MONTH = timedelta(days=30)
 _KINDS = ("created", "updated", "deactivated", "deleted", "read", "refused", "failed")
 
 
@@ -74,9 +78,9 @@ async def show_user(request: PageRequest, resource_id: FromPath[str]) -> Respons
     async with portal_of(request).database.transaction(tenant.id) as tx:
         user = _there(await browsing.find_resource(tx, id_in(resource_id)))
         groups = await browsing.groups_of(tx, user.id)
-        requests = await request_log.list_requests(tx, Wanted(resource_id=user.id, limit=LINES))
+        steps = steps_of(await request_log.writes_of(tx, user.id, limit=LINES))
         changes = await audit.entries_of_target(tx, str(user.id), limit=LINES)
-    return render(request, "user.html", user=user, groups=groups, requests=[one for one in requests if one.kind != "read"], changes=changes)
+    return render(request, "user.html", user=user, groups=groups, steps=steps, changes=changes)
 
 
 @get("/portal/{slug:str}/groups/{resource_id:str}", opt={"audience": "tenant"})
@@ -87,9 +91,10 @@ async def show_group(request: PageRequest, resource_id: FromPath[str]) -> Respon
         group = _there(await browsing.find_resource(tx, id_in(resource_id)))
         members = await browsing.members_of(tx, group.id, after=position(request, "after"))
         size = (await browsing.sizes_of(tx, [group.id])).get(group.id, 0)
-        changes = await audit.entries_of_target(tx, str(group.id), limit=LINES)
+        changes = await audit.entries_of_target(tx, str(group.id), limit=AUDITED)
+        role = await roles.role_of(tx, group.id)
     more = members[-1].id if len(members) == browsing.PAGE else None
-    return render(request, "group.html", group=group, members=members, size=size, more=more, changes=changes)
+    return render(request, "group.html", group=group, members=members, size=size, sizes=_sizes(size, changes), role=role, more=more, changes=changes[:LINES])
 
 
 @get("/portal/{slug:str}/activity", opt={"audience": "tenant"})
@@ -142,6 +147,30 @@ async def show_audit(request: PageRequest) -> Response[bytes]:
     return render(request, "audit.html", entries=entries, more=entries[-1].id if len(entries) == LINES else None)
 
 
+def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:
+    """How many members the group had after each change of the last 30 days, the oldest first, by walking back from today."""
+    since = datetime.now(UTC) - MONTH
+    found = [("", now)]
+    for one in changes:
+        if one.at < since:
+            break
+        if one.added or one.removed:
+            found[-1] = (f"{one.at:%Y-%m-%d %H:%M}", found[-1][1])
+            found.append(("", found[-1][1] - len(one.added) + len(one.removed)))
+    return found[::-1]
+
+
+@post("/portal/{slug:str}/groups/{resource_id:str}/role", opt={"audience": "manager"})
+async def set_role(request: PageRequest, resource_id: FromPath[str]) -> Response[Any]:
+    """The role that the members of a group have in the product; an empty one takes it away."""
+    form = await read_form(request)
+    tenant: Tenant = request.scope["state"]["tenant"]
+    session: Session = request.scope["state"]["session"]
+    cause = Cause(session.actor, request.scope["state"]["request_id"])
+    await roles.set_role(portal_of(request).database, tenant.id, id_in(resource_id), form.get("role", "").strip(), cause=cause)
+    return go_to(f"/portal/{tenant.slug}/groups/{resource_id}")
+
+
 async def _sentences(database: Database, tenant: Tenant, wanted: Wanted) -> tuple[list[LoggedRequest], dict[UUID, Found]]:
     """Requests, and the people and groups they are about, those that still exist."""
     async with database.transaction(tenant.id) as tx:
@@ -172,6 +201,7 @@ ROUTES: list[HTTPRouteHandler] = [
     list_groups,
     show_user,
     show_group,
+    set_role,
     show_activity,
     follow_activity,
     show_request,

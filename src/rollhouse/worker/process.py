@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from rollhouse.activity.notices import Post, send_due_notices
 from rollhouse.activity.request_log import keep_days
 from rollhouse.database.pool import Database
 from rollhouse.journal import sealing
@@ -30,6 +31,7 @@ TOKENS_AT_ONCE = 1000
 REQUEST_LOG_SECONDS = 600.0
 ERASE_SECONDS = 60.0
 ERASED_AT_ONCE = 100
+NOTICES_SECONDS = 60.0
 COUNTS_DAYS = 90
 """How long the counts of requests by hour are kept."""
 LONGEST_PAUSE_SECONDS = 60.0
@@ -55,7 +57,8 @@ class Job(msgspec.Struct, frozen=True):
 class Worker:
     """The jobs of one process."""
 
-    def __init__(self, database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int) -> None:
+    def __init__(self, database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int, post: Post | None = None) -> None:
+        self._post = post
         self._request_log_days = request_log_days
         self._database = database
         self._limiter = limiter
@@ -69,6 +72,7 @@ class Worker:
             Job("delete_idempotency_keys", IDEMPOTENCY_SECONDS, self._delete_idempotency_keys),
             Job("keep_request_log", REQUEST_LOG_SECONDS, self._keep_request_log),
             Job("erase_requests", ERASE_SECONDS, self._erase_requests),
+            Job("send_notices", NOTICES_SECONDS, self._send_notices),
         )
 
     def stop(self) -> None:
@@ -121,6 +125,10 @@ class Worker:
         while erased == ERASED_AT_ONCE and not self._stopping.is_set():
             erased = (await self._database.query(_ERASE, ERASED_AT_ONCE))[0]["erased"]
 
+    async def _send_notices(self) -> None:
+        if self._post is not None:
+            await send_due_notices(self._database, self._post)
+
 
 async def repeat(job: Job, stopping: asyncio.Event) -> None:
     """Do a job at its interval until `stopping` is set. After a failure it is tried again after 1, 2, 4 ... seconds, at most a minute or its interval."""
@@ -142,9 +150,9 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
             continue
 
 
-async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int) -> None:
+async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int, post: Post | None = None) -> None:
     """Do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
-    worker = Worker(database, key, limiter, request_log_days=request_log_days)
+    worker = Worker(database, key, limiter, request_log_days=request_log_days, post=post)
     loop = asyncio.get_running_loop()
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, worker.stop)
