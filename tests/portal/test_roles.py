@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -12,7 +13,9 @@ from rollhouse.journal.audit import UNATTENDED
 from rollhouse.portal.gate import CONTENT_SECURITY_POLICY
 from rollhouse.tenancy import people, setup_links, tenants
 from rollhouse.tenancy.sessions import Person
-from tests.portal.conftest import People, Visitor
+from tests.activity.test_request_log import logged
+from tests.conftest import PEPPER, Cluster, new_client
+from tests.portal.conftest import People, Visitor, everybody
 from tests.portal.pages import ANYBODY, FRESH, MANAGER, OPERATOR, PAGES, SETUP, TENANT
 from tests.servers.service import Serving
 
@@ -271,3 +274,23 @@ async def test_oauth_clients_are_made_and_revoked_on_the_connection_page(visitor
     async with httpx.AsyncClient() as client:
         assert (await client.post(f"{service.url}/t/{visitors.tenant.slug}/oauth2/token", data=form)).status_code == 401
     assert secret not in (await admin.get(here)).text
+
+
+async def test_an_open_live_part_does_not_hold_up_the_end(embedded_cluster: Cluster, service_database: Database, tmp_path: Path) -> None:
+    """The server waits for what is under way; what has no end of its own ends when the service does, and what waits is still written."""
+    serving = Serving(tmp_path / "ending.log", {"ROLLHOUSE_DATABASE_URL": embedded_cluster.app_url, "ROLLHOUSE_PEPPERS": PEPPER})
+    serving.start()
+    client = await new_client(serving, service_database)
+    one = await everybody(serving, service_database, client)
+    async with one["viewer"].http.stream("GET", f"{one.base}/activity/live") as response:
+        assert response.status_code == 200
+        await client.get(f"/Users/{UUID(int=5)}")
+        started = time.monotonic()
+        assert await asyncio.to_thread(serving.stop) == 0
+        assert time.monotonic() - started < 6
+    assert "refused to gracefully stop" not in serving.log.read_text()
+    (row,) = await logged(service_database, client.tenant_id, 1)
+    assert row.path.endswith(str(UUID(int=5)))
+    await client.close()
+    for visitor in one.visitors.values():
+        await visitor.close()

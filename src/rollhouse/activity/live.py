@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -17,9 +17,13 @@ PAUSE_SECONDS = 2.0
 
 
 class Live:
-    """Wakes listeners. What is sent is the tenant's id alone: each listener reads the log itself, as its tenant."""
+    """Wakes listeners. What is sent is the tenant's id alone: each listener reads the log itself, as its tenant.
 
-    def __init__(self, redis_url: str | None) -> None:
+    `is_ending` says whether the process is about to end, so that listeners leave.
+    """
+
+    def __init__(self, redis_url: str | None, *, is_ending: Callable[[], bool] = lambda: False) -> None:
+        self.is_ending = is_ending
         self._redis = Redis.from_url(redis_url, protocol=2) if redis_url is not None else None
         self._listeners: dict[UUID, set[asyncio.Event]] = {}
 

@@ -11,6 +11,7 @@ from granian.http import HTTP1Settings
 
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
+from rollhouse.http.lifeline import announce_end
 from rollhouse.http.service import Service
 from rollhouse.settings import PREFIX, Settings
 
@@ -51,7 +52,7 @@ def serve_until_stopped(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
-    Granian(
+    _Server(
         "rollhouse.http.app:create_app",
         address=settings.host,
         port=settings.port,
@@ -67,6 +68,15 @@ def serve_until_stopped(settings: Settings) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
         workers_kill_timeout=8,
     ).serve()
+
+
+class _Server(Granian):
+    """The server, which tells its worker of the end before it asks it to stop."""
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Stop the worker, and this process."""
+        announce_end()
+        super().shutdown(exit_code)
 
 
 def require_free(host: str, port: int) -> None:

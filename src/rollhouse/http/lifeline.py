@@ -1,10 +1,23 @@
-"""A worker process ends when its main process is gone: an orphan would keep the port and answer for a service that nobody runs."""
+"""What ties a worker process to its main process: it ends when that is gone, and hears from it that the end has come."""
 
+import multiprocessing
 import os
 import threading
 import time
 
 CHECK_SECONDS = 0.5
+_ENDING = multiprocessing.get_context("fork").Event()
+"""Shared with the worker, which is forked after this module was imported."""
+
+
+def announce_end() -> None:
+    """Tell the worker, before it is asked to stop, that answers without an end are to end now: it waits for all that are under way."""
+    _ENDING.set()
+
+
+def is_ending() -> bool:
+    """Whether the end has come."""
+    return _ENDING.is_set()
 
 
 def end_with_parent() -> None:

@@ -11,6 +11,7 @@ from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
+from rollhouse.http.lifeline import is_ending
 from rollhouse.http.sources import read_networks
 from rollhouse.limits.failures import FailedAuthentications
 from rollhouse.limits.gcra import Limit, Limiter, connect
@@ -83,7 +84,7 @@ class Service:
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
         try:
             self.limiter: Limiter = connect(settings.redis_url)
-            self.live: Live = Live(settings.redis_url)
+            self.live: Live = Live(settings.redis_url, is_ending=is_ending)
         except ValueError as error:
             raise SettingsError(f"ROLLHOUSE_REDIS_URL cannot be used: {error}; give one such as redis://redis:6379/0.") from None
         self.portal = self._portal(settings)

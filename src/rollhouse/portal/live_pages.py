@@ -11,7 +11,7 @@ from rollhouse.portal.parts import Portal
 from rollhouse.scim.errors import Unavailable
 from rollhouse.tenancy.tenants import Tenant
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 """A listener looks that often by itself: another process may have written without a Redis to tell."""
 LIFE_SECONDS = 15 * 60
 """After which the browser connects again: a session that has ended must not go on listening."""
@@ -36,7 +36,7 @@ def stream(portal: Portal, tenant: Tenant, draw: Draw) -> Stream:
         loop = asyncio.get_running_loop()
         ends = loop.time() + LIFE_SECONDS
         async with portal.live.listening(tenant.id) as grown:
-            while loop.time() < ends:
+            while loop.time() < ends and not portal.live.is_ending():
                 grown.clear()
                 part = await draw()
                 if part is None:
