@@ -63,14 +63,14 @@ def serve_until_stopped(settings: Settings) -> None:
         factory=True,
         websockets=False,
         log_access=False,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level="warning",
         log_dictconfig={"handlers": dict.fromkeys(("console", "access"), _TO_STDERR)},
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
         workers_kill_timeout=8,
     ).serve()
 
 
-class _Server(Granian):
+class _Server(Granian):  # type: ignore[misc, valid-type]
     """The server, which tells its worker of the end before it asks it to stop."""
 
     def shutdown(self, exit_code: int = 0) -> None:
