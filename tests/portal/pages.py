@@ -49,5 +49,5 @@ PAGES: dict[tuple[str, str], Role] = {
     ("GET", "/signin/oidc"): ANYBODY,
     ("GET", "/signin/oidc/callback"): ANYBODY,
     ("POST", "/signout"): ANYBODY,
-    ("GET", "/static/{name:str}"): ANYBODY,
+    ("GET", "/static/{name:str}"): ANYBODY,  # a file: nobody is asked for it
 }

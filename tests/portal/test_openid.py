@@ -196,3 +196,21 @@ async def test_a_client_secret_is_stored_sealed(database: Database, tenant: Tena
     assert (await openid.provider_of(database, other, tenant)).client_secret is None  # type: ignore[union-attr]
     await openid.set_provider(database, PEPPERS, hosts, tenant, None, cause=UNATTENDED)
     assert await openid.provider_of(database, PEPPERS, tenant) is None
+
+
+@pytest.mark.threat("T06")
+async def test_an_account_that_is_two_members_is_none(portal: Serving, provider: OpenIdProvider, service_database: Database) -> None:
+    """One by the account, another by the address of today: neither is signed in, and nothing is bound."""
+    tenant = await company(service_database, provider, "ann@acme.example")
+    provider.email = "ann@acme.example"
+    first = Visitor(portal.url)
+    await way(first, tenant=tenant.slug)
+    await people.add_member(service_database, tenant, "bob@acme.example", "admin", cause=UNATTENDED)
+    provider.changed = {"sub": "sub-ann@acme.example", "email": "bob@acme.example"}
+    second = Visitor(portal.url)
+    await way(second, tenant=tenant.slug)
+
+    assert (await second.get(f"/portal/{tenant.slug}")).status_code == 303
+    assert [one.is_bound for one in await people.list_members(service_database, tenant)] == [True, False]
+    for one in (first, second):
+        await one.close()

@@ -294,3 +294,36 @@ async def test_an_open_live_part_does_not_hold_up_the_end(embedded_cluster: Clus
     await client.close()
     for visitor in one.visitors.values():
         await visitor.close()
+
+
+async def test_passwords_cannot_be_tried_for_long(service: Serving, service_database: Database) -> None:
+    """Ten tries, then one in half a minute, also with the right one; a one-time link still lets in."""
+    operator = await people.ensure_operator(service_database, "guessed@rollhouse.example", cause=UNATTENDED)
+    await people.set_password(service_database, operator.id, "a sentence is a good one", totp_secret=None, cause=UNATTENDED)
+    serving = Visitor(service.url)
+    answers = [await serving.post("/signin", {"email": "GUESSED@rollhouse.example", "password": f"wrong {number} wrong wrong"}) for number in range(14)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[0] == 401
+    assert 429 in statuses
+    assert statuses[-1] == 429
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+    right = await serving.post("/signin", {"email": "guessed@rollhouse.example", "password": "a sentence is a good one"})
+    assert right.status_code == 429
+    await serving.sign_in(service_database, Person(operator_id=operator.id))
+    assert (await serving.get("/admin")).status_code == 200
+    await serving.close()
+
+
+async def test_sessions_and_links_that_have_ended_are_swept_away(service: Serving, service_database: Database) -> None:
+    from rollhouse.tenancy import sessions
+
+    operator = await people.ensure_operator(service_database, "swept@rollhouse.example", cause=UNATTENDED)
+    for _ in range(3):
+        await sessions.start_session(service_database, Person(operator_id=operator.id))
+    await service_database.query("UPDATE rollhouse.sessions SET last_seen = last_seen - interval '1 hour' WHERE operator_id = $1", operator.id)
+    live = await sessions.start_session(service_database, Person(operator_id=operator.id))
+
+    await sessions.sweep_sessions(service_database)
+
+    rows = await service_database.query("SELECT id FROM rollhouse.sessions WHERE operator_id = $1", operator.id)
+    assert [row["id"] for row in rows] == [live.session_id]

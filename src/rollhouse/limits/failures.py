@@ -11,6 +11,29 @@ OF_ONE_SOURCE = Limit(rate_per_second=50, burst=1000)
 _IPV6_PREFIX = 64
 
 
+OF_PASSWORDS = Limit(rate_per_second=1, burst=300)
+COST_OF_A_PASSWORD = 30
+"""Ten tries at once, then one in half a minute: of one account, and from one source."""
+
+
+class PasswordTries:
+    """Tries of passwords, counted before one is looked at: a guess costs 19 MiB and two passes. In this process, bounded."""
+
+    def __init__(self) -> None:
+        self._tries = LocalLimiter()
+
+    async def count(self, account: str, source: str) -> None:
+        """Count one try.
+
+        Raises:
+            TooManyRequests: there were too many of this account or from this source; with Retry-After.
+        """
+        decisions = [await self._tries.admit(key, OF_PASSWORDS, COST_OF_A_PASSWORD) for key in (f"account {account}", f"source {network_of(source)}")]
+        wait = max(decision.retry_after_seconds for decision in decisions)
+        if wait:
+            raise TooManyRequests("Too many tries. Wait, or ask for a one-time link.", retry_after_seconds=wait)
+
+
 class FailedAuthentications:
     """Counts in this process, bounded; a secret that verifies is never asked for here, whatever its address did before.
 

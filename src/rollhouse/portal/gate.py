@@ -14,9 +14,10 @@ from rollhouse.scim.errors import Forbidden, NotFound, Unauthorized
 from rollhouse.tenancy.sessions import Session, find_session
 from rollhouse.tenancy.tenants import find_tenant
 
-Audience = Literal["anybody", "operator", "tenant", "manager", "fresh-manager", "setup"]
-"""For whom a route is: a tenant's members and operators (`tenant`), those of them who may change things (`manager`), those of them
-who signed in a moment ago (`fresh-manager`), or a guest by setup link (`setup`)."""
+Audience = Literal["file", "anybody", "operator", "tenant", "manager", "fresh-manager", "setup"]
+"""For whom a route is: anybody (and a file, for which no session is looked up), a tenant's members and operators (`tenant`),
+those of them who may change things (`manager`), those of them who signed in a moment ago (`fresh-manager`), or a guest by
+setup link (`setup`)."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self';"
@@ -59,7 +60,8 @@ class PageGate(ASGIMiddleware):
         headers = {name: value for name, value in scope["headers"] if name in (b"cookie", b"origin", b"sec-fetch-site", b"accept-language")}
         state["cookies"] = cookies = _cookies(headers.get(b"cookie", b""))
         state["language"] = headers.get(b"accept-language", b"").decode("latin-1")
-        session = await find_session(portal.database, cookies.get(portal.cookie, ""))
+        is_file = scope["route_handler"].opt["audience"] == "file"
+        session = await find_session(portal.database, cookies.get(portal.cookie, "")) if not is_file else None
         state["session"] = session
         if scope["method"] not in _READS:  # type: ignore[typeddict-item]
             _require_own_page(portal, headers)
@@ -80,7 +82,7 @@ def headers_of(portal: Portal) -> list[tuple[bytes, bytes]]:
 
 async def _admit(portal: Portal, scope: Scope, session: Session | None) -> None:
     audience: Audience = scope["route_handler"].opt["audience"]
-    if audience == "anybody":
+    if audience in ("file", "anybody"):
         return
     if session is None:
         raise Unauthorized(_NOBODY)

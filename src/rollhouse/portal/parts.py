@@ -4,7 +4,7 @@ import msgspec
 
 from rollhouse.activity.live import Live
 from rollhouse.database.pool import Database
-from rollhouse.limits.failures import FailedAuthentications
+from rollhouse.limits.failures import PasswordTries
 from rollhouse.limits.gcra import Limit
 from rollhouse.tenancy.openid import Provider, SignIn
 from rollhouse.tenancy.secrets import Peppers
@@ -21,7 +21,7 @@ class Portal(msgspec.Struct, frozen=True):
     public_url: str
     live: Live
     default_limit: Limit
-    failures: FailedAuthentications
+    tries: PasswordTries
     sign_in: SignIn
     provider: Provider | None
     operators: frozenset[str]

@@ -27,7 +27,7 @@ def _files() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-@get(f"{STATIC_PATH}/{{name:str}}", opt={"audience": "anybody"})
+@get(f"{STATIC_PATH}/{{name:str}}", opt={"audience": "file"})
 async def get_file(name: FromPath[str]) -> Response[bytes]:
     """A style sheet, script or picture."""
     found = _files().get(name)

@@ -16,6 +16,7 @@ from rollhouse.portal.pages import cookie_of, go_to, render
 from rollhouse.portal.parts import Portal
 from rollhouse.portal.words import languages
 from rollhouse.scim.errors import InvalidValue, NotFound, Unauthorized
+from rollhouse.scim.keys import fold_text
 from rollhouse.tenancy import openid, people, sessions
 from rollhouse.tenancy.openid import ATTEMPT_SECONDS, Attempt, Provider
 from rollhouse.tenancy.sessions import Person, Session
@@ -52,11 +53,12 @@ async def show_sign_in(request: PageRequest) -> Response[bytes]:
 async def sign_in(request: PageRequest) -> Response[Any]:
     """A session for an operator whose password, and code if he has a second factor, is right."""
     form = await read_form(request)
+    email = form.get("email", "")
     client = request.scope.get("client")
+    await portal_of(request).tries.count(fold_text(email, case_exact=False)[: people.EMAIL_LIMIT], str(client[0]) if client else "unknown")
     try:
-        operator = await people.verify_operator(portal_of(request).database, form.get("email", ""), form.get("password", ""), form.get("code", "").strip())
+        operator = await people.verify_operator(portal_of(request).database, email, form.get("password", ""), form.get("code", "").strip())
     except Unauthorized as error:
-        await portal_of(request).failures.note(None, f"portal:{client[0] if client else 'unknown'}")
         return _form(request, _own_path(form.get("next", "")), error)
     return await _begin(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin", request.scope["state"]["session"])
 

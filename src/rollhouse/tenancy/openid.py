@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import msgspec
@@ -13,10 +12,10 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
-from rollhouse.database.pool import Database, Transaction
+from rollhouse.database.pool import Database
 from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
-from rollhouse.scim.errors import Conflict, InvalidValue, Unauthorized, Unavailable, quoted
+from rollhouse.scim.errors import InvalidValue, Unauthorized, Unavailable, Uniqueness, quoted
 from rollhouse.tenancy import people
 from rollhouse.tenancy.federation import ALGORITHMS, KeyHosts, KeySets
 from rollhouse.tenancy.secrets import Peppers
@@ -257,11 +256,12 @@ async def member_of(database: Database, tenant: Tenant, identity: Identity) -> P
     Raises:
         Unauthorized: there is none, or the address is bound to somebody else.
     """
+    refusal = Unauthorized(_NOT_YOU.format(email=quoted(identity.email)))
     async with database.transaction(tenant.id) as tx:
-        rows = await _bound(tx, _BIND_MEMBER, tenant.id, identity.issuer, identity.subject, _key(identity.email))
-    if len(rows) != 1:
-        raise Unauthorized(_NOT_YOU.format(email=quoted(identity.email)))
-    return Person(tenant_id=tenant.id, member_id=rows[0])
+        rows = await tx.fetch(_BIND_MEMBER, tenant.id, identity.issuer, identity.subject, _key(identity.email))
+        if len(rows) != 1:  # nobody, or one by his account and another by his address: nothing is bound
+            raise refusal
+    return Person(tenant_id=tenant.id, member_id=rows[0]["id"])
 
 
 async def operator_of(database: Database, allowed: frozenset[str], identity: Identity, *, cause: Cause) -> Person:
@@ -273,18 +273,15 @@ async def operator_of(database: Database, allowed: frozenset[str], identity: Ide
     if _key(identity.email) not in allowed:
         raise Unauthorized(f"{quoted(identity.email)} is no operator here. Ask one to put the address into ROLLHOUSE_OIDC_OPERATORS.")
     await people.ensure_operator(database, identity.email, cause=cause)
-    async with database.transaction(PLATFORM) as tx:
-        rows = await _bound(tx, _BIND_OPERATOR, identity.issuer, identity.subject, _key(identity.email))
-    if len(rows) != 1:
-        raise Unauthorized(f"{quoted(identity.email)} is bound to another account of the identity provider.")
-    return Person(operator_id=rows[0])
-
-
-async def _bound(tx: Transaction, statement: str, *values: object) -> list[UUID]:
+    refusal = Unauthorized(f"{quoted(identity.email)} is bound to another account of the identity provider.")
     try:
-        return [row["id"] for row in await tx.fetch(statement, *values)]
-    except Conflict:
-        return []
+        async with database.transaction(PLATFORM) as tx:
+            rows = await tx.fetch(_BIND_OPERATOR, identity.issuer, identity.subject, _key(identity.email))
+            if len(rows) != 1:
+                raise refusal
+    except Uniqueness:
+        raise refusal from None
+    return Person(operator_id=rows[0]["id"])
 
 
 def _key(email: str) -> str:

@@ -18,6 +18,7 @@ from rollhouse.limits.gcra import Limiter
 from rollhouse.telemetry.logs import log, log_fault
 from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, job_failures
 from rollhouse.tenancy.lifecycle import purge_due_tenants
+from rollhouse.tenancy.sessions import sweep_sessions
 
 SEAL_SECONDS = 5.0
 PURGE_SECONDS = 60.0
@@ -32,6 +33,7 @@ REQUEST_LOG_SECONDS = 600.0
 ERASE_SECONDS = 60.0
 ERASED_AT_ONCE = 100
 NOTICES_SECONDS = 60.0
+SESSIONS_SECONDS = 600.0
 COUNTS_DAYS = 90
 """How long the counts of requests by hour are kept."""
 LONGEST_PAUSE_SECONDS = 60.0
@@ -72,6 +74,7 @@ class Worker:
             Job("delete_idempotency_keys", IDEMPOTENCY_SECONDS, self._delete_idempotency_keys),
             Job("keep_request_log", REQUEST_LOG_SECONDS, self._keep_request_log),
             Job("erase_requests", ERASE_SECONDS, self._erase_requests),
+            Job("sweep_sessions", SESSIONS_SECONDS, self._sweep_sessions),
             Job("send_notices", NOTICES_SECONDS, self._send_notices),
         )
 
@@ -124,6 +127,9 @@ class Worker:
         erased = ERASED_AT_ONCE
         while erased == ERASED_AT_ONCE and not self._stopping.is_set():
             erased = (await self._database.query(_ERASE, ERASED_AT_ONCE))[0]["erased"]
+
+    async def _sweep_sessions(self) -> None:
+        await sweep_sessions(self._database)
 
     async def _send_notices(self) -> None:
         if self._post is not None:
