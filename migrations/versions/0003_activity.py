@@ -135,7 +135,7 @@ FUNCTIONS = (
     END $$
     """,
     # Rows of many tenants at once, each named by the slug of its path, with what they add up to. A row of a path that names no
-    # tenant is dropped. Its time is the database's: a row comes with its age.
+    # tenant is dropped. A failure without a secret of the tenant's says nothing about its provider: anybody can cause one. Its time is the database's: a row comes with its age.
     """
     CREATE FUNCTION rollhouse.append_requests(p_rows jsonb, p_gap_seconds double precision) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -173,10 +173,10 @@ FUNCTIONS = (
         FOR part IN
             SELECT t.id AS tenant_id, min(m.at) AS first_at, max(m.at) AS last_at,
                 min(m.at) FILTER (WHERE r.status < 400) AS first_success, max(m.at) FILTER (WHERE r.status < 400) AS last_success,
-                max(m.at) FILTER (WHERE r.status >= 400) AS last_failure,
+                max(m.at) FILTER (WHERE r.status >= 400 AND r.credential_id IS NOT NULL) AS last_failure,
                 min(m.at) FILTER (WHERE r.status < 400 AND r.kind <> 'read') AS first_write, max(m.at) FILTER (WHERE r.status < 400 AND r.kind <> 'read') AS last_write,
-                count(*) FILTER (WHERE r.status >= 400) AS failures, max(left(r.user_agent, 100)) FILTER (WHERE r.status < 400) AS client
-            FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text)
+                count(*) FILTER (WHERE r.status >= 400 AND r.credential_id IS NOT NULL) AS failures, max(left(r.user_agent, 100)) FILTER (WHERE r.status < 400) AS client
+            FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text, credential_id uuid)
             JOIN rollhouse.tenants t ON t.slug = r.slug
             CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) m
             GROUP BY t.id ORDER BY t.id
@@ -214,7 +214,9 @@ FUNCTIONS = (
             ORDER BY e.tenant_id, e.resource_id LIMIT p_limit FOR UPDATE SKIP LOCKED LOOP
             UPDATE rollhouse.requests r SET query = NULL, detail = NULL, looked_for = NULL, request_body = NULL, response_body = NULL
             WHERE r.tenant_id = gone.tenant_id AND r.at <= gone.at + interval '5 seconds'
-              AND (r.resource_id = gone.resource_id OR r.looked_for = ANY (gone.looked_for));
+              -- Also by the names that it had before: requests about it left them.
+              AND (r.resource_id = gone.resource_id OR r.looked_for = ANY (gone.looked_for || ARRAY(SELECT o.looked_for FROM rollhouse.requests o
+                WHERE o.tenant_id = gone.tenant_id AND o.resource_id = gone.resource_id AND o.looked_for IS NOT NULL)));
             DELETE FROM rollhouse.erasures e WHERE e.tenant_id = gone.tenant_id AND e.resource_id = gone.resource_id;
             erased := erased + 1;
         END LOOP;

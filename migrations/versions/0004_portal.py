@@ -36,7 +36,8 @@ TABLES = (
         created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
         created_by text,
         PRIMARY KEY (tenant_id, id),
-        UNIQUE (tenant_id, email_key)
+        UNIQUE (tenant_id, email_key),
+        UNIQUE (tenant_id, issuer, subject)
     )
     """,
     """

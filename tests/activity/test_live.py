@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from rollhouse.activity.live import Live
+from rollhouse.activity.live import LISTENERS_OF_A_SESSION, LISTENERS_OF_A_TENANT, Live
 from tests.limits.conftest import RedisServer, redis_server  # noqa: F401 - a fixture
 
 
@@ -28,7 +28,7 @@ async def two(url: str) -> AsyncIterator[tuple[Live, Live]]:
 
 async def test_what_one_process_writes_wakes_the_listeners_of_another(redis_server: RedisServer) -> None:  # noqa: F811
     mine, others = uuid4(), uuid4()
-    async with two(redis_server.url) as (writer, reader), reader.listening(mine) as heard, reader.listening(others) as not_heard:
+    async with two(redis_server.url) as (writer, reader), reader.listening(mine, uuid4()) as heard, reader.listening(others, uuid4()) as not_heard:
         await writer.tell([mine])
         await asyncio.wait_for(heard.wait(), 2)
         assert not not_heard.is_set()
@@ -36,7 +36,7 @@ async def test_what_one_process_writes_wakes_the_listeners_of_another(redis_serv
 
 async def test_without_redis_a_process_wakes_its_own_listeners_and_listens_again_afterwards(redis_server: RedisServer) -> None:  # noqa: F811
     tenant = uuid4()
-    async with two(redis_server.url) as (writer, reader), writer.listening(tenant) as own, reader.listening(tenant) as heard:
+    async with two(redis_server.url) as (writer, reader), writer.listening(tenant, uuid4()) as own, reader.listening(tenant, uuid4()) as heard:
         redis_server.send(signal.SIGKILL)
         await writer.tell([tenant])
         await asyncio.wait_for(own.wait(), 2)
@@ -48,3 +48,17 @@ async def test_without_redis_a_process_wakes_its_own_listeners_and_listens_again
                 await asyncio.wait_for(heard.wait(), 0.25)
                 break
         assert heard.is_set()
+
+
+async def test_a_session_and_a_tenant_have_their_share_of_the_listeners() -> None:
+    live, tenant, session = Live(None), uuid4(), uuid4()
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(LISTENERS_OF_A_SESSION):
+            assert live.has_room(tenant, session)
+            await stack.enter_async_context(live.listening(tenant, session))
+        assert not live.has_room(tenant, session)
+        for _ in range(LISTENERS_OF_A_TENANT - LISTENERS_OF_A_SESSION):
+            await stack.enter_async_context(live.listening(tenant, uuid4()))
+        assert not live.has_room(tenant, uuid4())
+        assert live.has_room(uuid4(), session)
+    assert live.has_room(tenant, session)

@@ -19,6 +19,16 @@ from rollhouse.activity.redaction import BLANK, BODY_CHARACTERS_LIMIT, PARSED_BY
         {"Operations": [{"op": "replace", "value": {"password": "t0p"}}]},
         {"Operations": [{"op": "add", "value": {"urn:ietf:params:scim:schemas:core:2.0:User:password": "t0p"}}]},
         {"Operations": [{"op": "add", "value": [{"deep": {"password": "t0p"}}]}]},
+        {"op": "replace", "path": "password ", "value": "t0p"},
+        {"op": "replace", "path": " Password", "value": {"deep": "t0p"}},
+        {"op": "replace", "path": 'password[value eq "t0p"]', "value": "x"},
+        {"op": "replace", "path": {"password": "t0p"}},
+        {"op": "replace", "value": {" password ": "t0p"}},
+        {"path": "password", "value": "t0p"},
+        {"attribute": "password", "value": "t0p"},
+        {"Password ": "t0p"},
+        {"my password": "t0p"},
+        {"note": "password is t0p"},
         {"displayName": "All", "members": [{"value": "1", "display": "t0p"}]},
         {"Operations": [{"op": "add", "path": "members", "value": [{"value": "1", "display": "t0p"}]}]},
         {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "1", "displayName": "t0p"}}},
@@ -44,12 +54,13 @@ def test_what_is_no_json_or_too_large_is_only_counted() -> None:
     assert len(long) == BODY_CHARACTERS_LIMIT + 3
 
 
+ID = "01a21847-d5a4-789f-81f6-3429a6b52a1a"
+
+
 def entry(**changed: object) -> Entry:
     usual = {"slug": "acme", "request_id": "1", "method": "GET", "path": "/scim/v2/Users", "query": b"", "status": 200, "began": 0.0, "seconds": 0.001}
+    usual["credential_id"] = ID
     return Entry(**(usual | changed))  # type: ignore[arg-type]
-
-
-ID = "01a21847-d5a4-789f-81f6-3429a6b52a1a"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,21 @@ def test_the_headline_names_the_resource_and_the_refusal() -> None:
     assert (row.resource_type, row.resource_id, row.scim_type, row.detail) == ("User", ID, "uniqueness", "taken")
     made = row_of(entry(method="POST", status=201, answer_body=json.dumps({"id": ID}).encode(), request_body=b'{"userName":"Ann"}'), 1.0)
     assert (made.resource_id, made.looked_for) == (ID, row_of(entry(looked_for="ann"), 1.0).looked_for)
+
+
+@pytest.mark.threat("T27")
+def test_what_no_erasure_would_find_is_not_kept() -> None:
+    path = row_of(entry(path="/scim/v2/Users/ann@acme.example", status=404, answer_body=b'{"detail":"no ann@acme.example"}'), 1.0)
+    refused = row_of(entry(method="POST", status=400, request_body=b'{"displayName":"Ann","emails":[{"value":"ann@acme.example"}]}'), 1.0)
+    searched = row_of(entry(query=b"filter=title%20eq%20%22Ann%20%5C%22B%22%20and%20active%20eq%20true"), 1.0)
+    found = row_of(entry(query=b"filter=userName%20eq%20%22ann%22", looked_for="ann"), 1.0)
+    agent = row_of(entry(path="/scim/v2/Users/password=t0p", user_agent=b"x password=t0p"), 1.0)
+
+    assert (path.path, path.detail, path.response_body) == ("/scim/v2/Users/(not an id)", None, None)
+    assert refused.request_body == '{"displayName":"[redacted]","emails":[{"value":"[redacted]"}]}'
+    assert searched.query == f'filter=title eq "{BLANK}" and active eq true'
+    assert found.query == 'filter=userName eq "ann"'
+    assert "t0p" not in str(agent)
 
 
 @pytest.mark.threat("T24")

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from uuid import UUID
+from random import choice
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -33,6 +34,9 @@ async def logged(database: Database, tenant_id: str | UUID, count: int, **wanted
         await asyncio.sleep(0.05)
 
 
+SEARCH_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+
+
 def entry(slug: str, **changed: object) -> Entry:
     usual = {
         "slug": slug,
@@ -43,6 +47,7 @@ def entry(slug: str, **changed: object) -> Entry:
         "status": 200,
         "began": time.monotonic(),
         "seconds": 0.001,
+        "credential_id": "01a21847-d5a4-789f-81f6-3429a6b52a1a",
     }
     return Entry(**(usual | changed))  # type: ignore[arg-type]
 
@@ -69,7 +74,7 @@ async def test_every_request_leaves_a_row_and_bodies_of_writes_and_failures_are_
     async with service_database.transaction(UUID(acme.tenant_id)) as tx:
         bodies = [await request_log.find_request(tx, row.id) for row in rows]
     assert [(body is not None and body.request_body is not None, body is not None and body.response_body is not None) for body in bodies] == [
-        (True, True), (False, False), (False, False), (True, True), (True, True), (False, True), (False, True), (True, True)
+        (True, True), (False, False), (False, False), (True, True), (True, True), (False, False), (False, True), (True, True)
     ]  # fmt: skip
     assert "t0p-secret" not in str(bodies)
     assert rows[0].request_id
@@ -119,6 +124,7 @@ async def test_a_tenant_sees_its_own_rows_only(database: Database, tenant: Tenan
     log = RequestLog(database, Live(None), gap_seconds=300)
     log.note(entry(tenant.slug, request_body=b'{"userName":"ann"}', method="POST", status=201))
     log.note(entry("no-such-tenant"))
+    log.note(entry("\x00"))
     await log.flush()
 
     async with database.transaction(other_tenant.id) as tx:
@@ -133,7 +139,7 @@ async def test_what_waits_is_bounded_and_an_outage_drops_rows_not_requests(datab
     assert len(log._waiting) == WAITING_LIMIT
     refusing = RequestLog(database, Live(None), gap_seconds=300)
     for _ in range(REFUSED_PER_HOUR + 50):
-        refusing.note(entry(tenant.slug, status=401))
+        refusing.note(entry(tenant.slug, status=choice((401, 404, 405, 429)), credential_id=None))
     assert len(refusing._waiting) == REFUSED_PER_HOUR
     closed = Database("postgresql://nobody@127.0.0.1:9/none", connections=1)
     away = RequestLog(closed, Live(None), gap_seconds=300)
@@ -161,11 +167,21 @@ async def test_the_values_of_a_deleted_person_leave_the_log_and_the_headlines_st
     user = await acme.create_user(userName="Leaver@acme.example", displayName="Lea Ver")
     await acme.get('/Users?filter=userName eq "leaver@ACME.example"')
     await acme.post("/Users", {"userName": "leaver@acme.example"})
+    await acme.post("/Users", {"username": "leaver@acme.example"})
+    await acme.post("/Users", {"displayName": "Lea Ver", "emails": [{"value": "leaver@acme.example"}]})
+    await acme.get('/Users?filter=displayName sw "Lea Ver"')
+    await acme.get("/Users/leaver@acme.example")
+    await acme.post("/Users/.search", {"schemas": [SEARCH_URN], "filter": 'userName eq "leaver@acme.example"'})
+    await acme.post("/Users/.search", {"schemas": [SEARCH_URN], "filter": 'name.familyName sw "Leaver"'})
+    renamed = await acme.create_user(userName="Leaver.born@acme.example")
+    await acme.get('/Users?filter=userName eq "leaver.BORN@acme.example"')
+    await acme.patch_operations(f"/Users/{renamed['id']}", {"op": "replace", "path": "userName", "value": "other@acme.example"})
+    await acme.delete(f"/Users/{renamed['id']}")
     stays = await acme.create_user(userName="stays@acme.example")
     await acme.delete(f"/Users/{user['id']}")
-    await logged(service_database, acme.tenant_id, 5)
+    count = len(await logged(service_database, acme.tenant_id, 15))
     admin = await asyncpg.connect(embedded_cluster.superuser_url)
-    assert await admin.execute("UPDATE rollhouse.erasures SET at = at - interval '2 minutes' WHERE tenant_id = $1", UUID(acme.tenant_id)) == "UPDATE 1"
+    assert await admin.execute("UPDATE rollhouse.erasures SET at = at - interval '2 minutes' WHERE tenant_id = $1", UUID(acme.tenant_id)) == "UPDATE 2"
     await admin.execute("UPDATE rollhouse.requests SET at = at - interval '2 minutes' WHERE tenant_id = $1", UUID(acme.tenant_id))
     await admin.close()
 
@@ -174,10 +190,37 @@ async def test_the_values_of_a_deleted_person_leave_the_log_and_the_headlines_st
     async with service_database.transaction(UUID(acme.tenant_id)) as tx:
         kept = [str(row[0]) for row in await tx.fetch("SELECT r::text FROM rollhouse.requests r")]
         left = await tx.fetch("SELECT FROM rollhouse.erasures")
-    assert len(kept) == 5
+    assert len(kept) == count == 15
     assert left == []
     assert not any("eaver" in row or "Lea Ver" in row for row in kept)
     assert any(stays["userName"] in row for row in kept)
+
+
+async def test_a_row_that_cannot_be_stored_costs_no_other_row(database: Database, tenant: Tenant) -> None:
+    log = RequestLog(database, Live(None), gap_seconds=300)
+    for number in range(7):
+        log.note(entry(tenant.slug, request_id="\x00" if number == 3 else str(number)))
+    await log.flush()
+
+    assert {row.request_id for row in await logged(database, tenant.id, 6)} == {"0", "1", "2", "4", "5", "6"}
+
+
+@pytest.mark.threat("T24")
+async def test_what_anybody_can_send_says_nothing_of_the_provider(database: Database, tenant: Tenant) -> None:
+    log = RequestLog(database, Live(None), gap_seconds=300)
+    log.note(entry(tenant.slug))
+    for number in range(40):
+        word = chr(ord("a") + number % 26) * 4
+        log.note(entry(tenant.slug, credential_id=None, status=404, path=f"/scim/v2/{word}", method=word.upper()))
+    log.note(entry(tenant.slug, credential_id=None, status=200, method="POST", path="/oauth2/token"))
+    await log.flush()
+    found = await health.health_of(database, tenant.id)
+    rows = await logged(database, tenant.id, 41)
+
+    assert (found.state(), found.failures_since_success, found.last_failure, found.first_write) == ("healthy", 0, None, None)
+    assert {row.kind for row in rows[:-1]} == {"refused"}
+    assert len(rows) == 41
+    assert len(await health.failures_of(database, tenant.id, rows[-1].at)) == 1
 
 
 async def test_days_are_made_ahead_and_dropped_past_their_time(database: Database, cluster: Cluster) -> None:
@@ -230,9 +273,9 @@ async def test_cycles_are_told_by_pauses_and_health_by_outcomes(database: Databa
 async def test_listeners_hear_of_their_tenant_alone(database: Database, tenant: Tenant, other_tenant: Tenant) -> None:
     live = Live(None)
     log = RequestLog(database, live, gap_seconds=300)
-    async with live.listening(tenant.id) as mine, live.listening(other_tenant.id) as others:
+    async with live.listening(tenant.id, uuid4()) as mine, live.listening(other_tenant.id, uuid4()) as others:
         log.note(entry(tenant.slug))
         await log.flush()
         assert mine.is_set()
         assert not others.is_set()
-    assert live.count == 0
+    assert not live._listeners

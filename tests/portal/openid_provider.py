@@ -79,7 +79,16 @@ class OpenIdProvider:
         if asked is None or challenge != asked["code_challenge"] or form.get("redirect_uri") != asked["redirect_uri"]:
             return web.json_response({"error": "invalid_grant"}, status=400)
         now = int(time.time())
-        usual = {"iss": self.issuer, "aud": CLIENT_ID, "sub": f"sub-{self.email}", "email": self.email, "nonce": asked["nonce"], "iat": now, "exp": now + 300}
+        usual = {
+            "iss": self.issuer,
+            "aud": CLIENT_ID,
+            "sub": f"sub-{self.email}",
+            "email": self.email,
+            "email_verified": True,
+            "nonce": asked["nonce"],
+            "iat": now,
+            "exp": now + 300,
+        }
         claims = {name: value for name, value in (usual | self.changed).items() if value is not None}
         token = jwt.encode({"alg": "RS256", "kid": "portal"}, claims, self.signs_with)
         return web.json_response({"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": token})

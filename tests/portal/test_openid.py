@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from joserfc.jwk import RSAKey
 
@@ -41,7 +42,7 @@ async def portal(provider: OpenIdProvider, embedded_cluster: Cluster, tmp_path: 
         "ROLLHOUSE_OIDC_ISSUER": provider.issuer,
         "ROLLHOUSE_OIDC_CLIENT_ID": CLIENT_ID,
         "ROLLHOUSE_OIDC_CLIENT_SECRET": CLIENT_SECRET,
-        "ROLLHOUSE_OIDC_OPERATORS": "Boss@platform.example",
+        "ROLLHOUSE_OIDC_OPERATORS": "Boss@platform.example, chief@platform.example",
     }
     serving = Serving(tmp_path / "portal.log", settings)
     serving.start()
@@ -191,7 +192,7 @@ async def test_a_client_secret_is_stored_sealed(database: Database, tenant: Tena
     async with database.transaction(tenant.id) as tx:
         (row,) = await tx.fetch("SELECT * FROM rollhouse.identity_providers")
     assert b"canary" not in row["client_secret"]
-    assert await openid.provider_of(database, PEPPERS, tenant) == wanted
+    assert await openid.provider_of(database, PEPPERS, tenant) == msgspec.structs.replace(wanted, owns_addresses=True)
     other = Peppers.parse("1:" + PEPPER.partition(":")[2][::-1].replace("=", "") + "AAAA")
     assert (await openid.provider_of(database, other, tenant)).client_secret is None  # type: ignore[union-attr]
     await openid.set_provider(database, PEPPERS, hosts, tenant, None, cause=UNATTENDED)
@@ -199,8 +200,8 @@ async def test_a_client_secret_is_stored_sealed(database: Database, tenant: Tena
 
 
 @pytest.mark.threat("T06")
-async def test_an_account_that_is_two_members_is_none(portal: Serving, provider: OpenIdProvider, service_database: Database) -> None:
-    """One by the account, another by the address of today: neither is signed in, and nothing is bound."""
+async def test_an_account_that_is_a_member_is_that_one_whatever_its_address(portal: Serving, provider: OpenIdProvider, service_database: Database) -> None:
+    """Another was added with the address of today: he is not him, and stays free for whoever signs in first."""
     tenant = await company(service_database, provider, "ann@acme.example")
     provider.email = "ann@acme.example"
     first = Visitor(portal.url)
@@ -210,7 +211,28 @@ async def test_an_account_that_is_two_members_is_none(portal: Serving, provider:
     second = Visitor(portal.url)
     await way(second, tenant=tenant.slug)
 
-    assert (await second.get(f"/portal/{tenant.slug}")).status_code == 303
+    assert "ann@acme.example" in (await second.get(f"/portal/{tenant.slug}")).text
     assert [one.is_bound for one in await people.list_members(service_database, tenant)] == [True, False]
     for one in (first, second):
         await one.close()
+
+
+@pytest.mark.threat("T06")
+@pytest.mark.parametrize(("claims", "status"), [({}, 401), ({"email_verified": False}, 401), ({"xms_edov": "1"}, 303)])
+async def test_the_platforms_provider_must_say_that_an_address_is_verified(portal: Serving, provider: OpenIdProvider, claims: Any, status: int) -> None:
+    """Anybody can write an address into a directory of his own; Entra ID says it by xms_edov."""
+    provider.email = "chief@platform.example"
+    provider.changed = {"email_verified": None} | claims
+    visitor = Visitor(portal.url)
+    assert (await way(visitor)).status_code == status
+    await visitor.close()
+
+
+async def test_a_tenants_own_provider_owns_its_addresses(portal: Serving, provider: OpenIdProvider, service_database: Database) -> None:
+    tenant = await company(service_database, provider, "eve@acme.example")
+    provider.email = "eve@acme.example"
+    provider.changed = {"email_verified": None}
+    visitor = Visitor(portal.url)
+    assert (await way(visitor, tenant=tenant.slug)).status_code == 303
+    assert (await visitor.get(f"/portal/{tenant.slug}")).status_code == 200
+    await visitor.close()

@@ -11,13 +11,14 @@ import pytest
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
 from rollhouse.portal.gate import CONTENT_SECURITY_POLICY
-from rollhouse.tenancy import people, setup_links, tenants
+from rollhouse.scim.errors import Unauthorized
+from rollhouse.tenancy import people, sessions, setup_links, tenants
 from rollhouse.tenancy.sessions import Person
 from tests.activity.test_request_log import logged
 from tests.conftest import PEPPER, Cluster, new_client
 from tests.portal.conftest import People, Visitor, everybody
 from tests.portal.pages import ANYBODY, FRESH, MANAGER, OPERATOR, PAGES, SETUP, TENANT
-from tests.servers.service import Serving
+from tests.servers.service import ScimClient, Serving
 
 ALLOWED = {
     ANYBODY: {"operator", "admin", "viewer", "stranger", "guest", "nobody"},
@@ -105,8 +106,6 @@ async def test_a_session_is_new_at_each_sign_in_and_gone_after_the_end(visitors:
 
 
 async def test_a_sign_in_link_works_once_and_not_by_being_looked_at(service: Serving, service_database: Database) -> None:
-    from rollhouse.tenancy import sessions
-
     operator = await people.ensure_operator(service_database, "operator@rollhouse.example", cause=UNATTENDED)
     token = await sessions.create_sign_in_link(service_database, Person(operator_id=operator.id))
     one = Visitor(service.url)
@@ -315,8 +314,6 @@ async def test_passwords_cannot_be_tried_for_long(service: Serving, service_data
 
 
 async def test_sessions_and_links_that_have_ended_are_swept_away(service: Serving, service_database: Database) -> None:
-    from rollhouse.tenancy import sessions
-
     operator = await people.ensure_operator(service_database, "swept@rollhouse.example", cause=UNATTENDED)
     for _ in range(3):
         await sessions.start_session(service_database, Person(operator_id=operator.id))
@@ -327,3 +324,34 @@ async def test_sessions_and_links_that_have_ended_are_swept_away(service: Servin
 
     rows = await service_database.query("SELECT id FROM rollhouse.sessions WHERE operator_id = $1", operator.id)
     assert [row["id"] for row in rows] == [live.session_id]
+
+
+@pytest.mark.threat("T36")
+async def test_a_new_password_ends_all_other_sessions_and_unused_links(service: Serving, service_database: Database) -> None:
+    operator = await people.ensure_operator(service_database, "robbed@rollhouse.example", cause=UNATTENDED)
+    person = Person(operator_id=operator.id)
+    mine, stolen = [await sessions.start_session(service_database, person) for _ in range(2)]
+    link = await sessions.create_sign_in_link(service_database, person)
+
+    await people.set_password(service_database, operator.id, "a sentence is a good one", totp_secret=None, session_id=mine.session_id, cause=UNATTENDED)
+
+    assert await sessions.find_session(service_database, mine.token) is not None
+    assert await sessions.find_session(service_database, stolen.token) is None
+    with pytest.raises(Unauthorized):
+        await sessions.use_sign_in_link(service_database, link)
+
+
+@pytest.mark.threat("T30")
+async def test_a_live_page_ends_when_its_member_is_removed(service: Serving, acme: ScimClient, service_database: Database) -> None:
+    one = await everybody(service, service_database, acme)
+    (viewer,) = [member for member in await people.list_members(service_database, one.tenant) if member.role == "viewer"]
+    async with asyncio.timeout(10), one["viewer"].http.stream("GET", f"{one.base}/activity/live") as response:
+        assert response.status_code == 200
+        parts = response.aiter_bytes()
+        await anext(parts)
+        await people.remove_member(service_database, one.tenant, viewer.id, cause=UNATTENDED)
+        async for _ in parts:
+            pass
+    assert (await one["viewer"].get(f"{one.base}/activity/live")).status_code == 303
+    for visitor in one.visitors.values():
+        await visitor.close()

@@ -7,9 +7,10 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from rollhouse.activity.redaction import BLANK, redact, without_questions
+from rollhouse.activity.redaction import BLANK, outline, redact, without_questions
 from rollhouse.scim.keys import fold_text, index_key
 from rollhouse.scim.memberships import is_resource_id
+from rollhouse.scim.messages import encode
 from rollhouse.scim.schemas import RESOURCE_TYPES
 
 PATH_LIMIT = 500
@@ -17,8 +18,13 @@ QUERY_LIMIT = 2000
 CLIENT_LIMIT = 200
 DETAIL_LIMIT = 500
 OPERATIONS_LIMIT = 100
+OTHER_METHOD = "other"
+NOT_AN_ID = "(not an id)"
+_UNAUTHORIZED = 401
 _FAILED = 400
-_UNPROVEN = 401
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"?')
+"""The values in a filter."""
 _TYPES = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 _NAME = re.compile(r"[A-Za-z]{1,64}")
 _SECRETS = re.compile("scim(?:sk|cs|at|ok)[_%][^\\s\"'&/?]*", re.IGNORECASE)
@@ -47,6 +53,11 @@ class Entry(msgspec.Struct, kw_only=True):
     tolerances: tuple[str, ...] = ()
     request_body: bytes = b""
     answer_body: bytes = b""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the request came with a secret of the tenant's, be it an expired one: anybody can send all others."""
+        return self.credential_id is not None
 
 
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -77,15 +88,23 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
 def row_of(entry: Entry, now: float) -> Row:
     """The row of an entry at `now` (monotonic seconds): bodies redacted, everything bounded, and what happened as one word (`kind`).
 
-    A batch has one `now`, or the order of its rows would be lost.
+    A batch has one `now`, or the order of its rows would be lost. What somebody could be found by in no later erasure is blanked:
+    the values of a filter or of a refused body that no key leads to, and what stands where an id belongs.
 
     Kinds are read, created, updated, deactivated, deleted, refused (no valid secret) and failed.
     """
     parts = entry.path.split("/")
     endpoint = parts[3] if len(parts) > 3 and parts[1:3] == ["scim", "v2"] else ""  # noqa: PLR2004 - "", scim, v2, <endpoint>, <id>
     known = _TYPES.get(endpoint.lower())
-    request_text, request = redact(entry.request_body)
-    answer_text, answer = redact(entry.answer_body)
+    is_search = entry.path.endswith("/.search")
+    looked_for, request_text, request = entry.looked_for, *redact(entry.request_body)
+    looked_for = looked_for or _name_in(request)
+    answer_text, answer = redact(b"" if is_search and entry.status < _FAILED else entry.answer_body)
+    if request is not None and looked_for is None and (is_search or (entry.method == "POST" and entry.status >= _FAILED)):
+        request_text, _ = redact(encode(outline(request)))
+    if known is not None and len(parts) > 4 and parts[4] != ".search" and not is_resource_id(parts[4]):  # noqa: PLR2004
+        parts[4], answer_text, answer = NOT_AN_ID, None, None
+    query = without_questions(unquote_plus(entry.query.decode("latin-1"), errors="replace"))
     found = parts[4] if len(parts) > 4 and is_resource_id(parts[4]) else None  # noqa: PLR2004
     if found is None and isinstance(answer, dict) and entry.status < _FAILED and is_resource_id(str(answer.get("id"))):
         found = str(answer["id"])
@@ -94,9 +113,9 @@ def row_of(entry: Entry, now: float) -> Row:
         slug=entry.slug,
         age=max(0.0, now - entry.began),
         request_id=entry.request_id,
-        method=entry.method[:16],
-        path=_clean(entry.path, PATH_LIMIT) or "/",
-        query=_clean(without_questions(unquote_plus(entry.query.decode("latin-1"), errors="replace")), QUERY_LIMIT),
+        method=entry.method if entry.method in _METHODS else OTHER_METHOD,
+        path=_clean(without_questions("/".join(parts)), PATH_LIMIT) or "/",
+        query=_clean(query if looked_for is not None else _TEXTS.sub(f'"{BLANK}"', query), QUERY_LIMIT),
         status=entry.status,
         microseconds=int(entry.seconds * 1e6),
         kind=_kind(entry, request),
@@ -104,10 +123,10 @@ def row_of(entry: Entry, now: float) -> Row:
         reason=entry.reason,
         scim_type=_word(answer.get("scimType")) if is_failure else None,
         detail=_clean(without_questions(str(answer.get("detail", ""))), DETAIL_LIMIT) if is_failure else None,
-        resource_type=known.name if known is not None else (endpoint if _NAME.fullmatch(endpoint) else None),
+        resource_type=known.name if known is not None else None,
         resource_id=found,
-        looked_for=_hashed(entry.looked_for or _name_in(request)),
-        user_agent=_clean(entry.user_agent.decode("latin-1"), CLIENT_LIMIT),
+        looked_for=_hashed(looked_for),
+        user_agent=_clean(without_questions(entry.user_agent.decode("latin-1")), CLIENT_LIMIT),
         tolerances=entry.tolerances,
         request_body=_clean(request_text or "", None),
         response_body=_clean(answer_text or "", None),
@@ -115,7 +134,7 @@ def row_of(entry: Entry, now: float) -> Row:
 
 
 def _kind(entry: Entry, request: Any) -> str:
-    if entry.status == _UNPROVEN:
+    if not entry.is_proven or entry.status == _UNAUTHORIZED:
         return "refused"
     if entry.status >= _FAILED:
         return "failed"
@@ -147,7 +166,7 @@ def _deactivates(request: Any) -> bool:
 
 def _name_in(request: Any) -> str | None:
     """The key of the user name in a request that creates or replaces a user: a refused one has no id to be found by."""
-    name = request.get("userName") if isinstance(request, dict) else None
+    name = next((value for key, value in request.items() if key.lower() == "username"), None) if isinstance(request, dict) else None
     return index_key(fold_text(name, case_exact=False)) if isinstance(name, str) else None
 
 

@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 CHANNEL = "rollhouse:activity"
 LISTENERS_LIMIT = 1000
 """Pages that listen to one process at once."""
+LISTENERS_OF_A_TENANT = 50
+LISTENERS_OF_A_SESSION = 6
 PAUSE_SECONDS = 2.0
 """After a failure of Redis; listeners look by themselves that often, too, so that an outage costs them no more than that."""
 
@@ -25,25 +27,26 @@ class Live:
     def __init__(self, redis_url: str | None, *, is_ending: Callable[[], bool] = lambda: False) -> None:
         self.is_ending = is_ending
         self._redis = Redis.from_url(redis_url, protocol=2) if redis_url is not None else None
-        self._listeners: dict[UUID, set[asyncio.Event]] = {}
+        self._listeners: dict[UUID, dict[asyncio.Event, UUID]] = {}
 
     @asynccontextmanager
-    async def listening(self, tenant_id: UUID) -> AsyncIterator[asyncio.Event]:
+    async def listening(self, tenant_id: UUID, session_id: UUID) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever the tenant's log has grown; the listener clears it."""
         event = asyncio.Event()
-        self._listeners.setdefault(tenant_id, set()).add(event)
+        self._listeners.setdefault(tenant_id, {})[event] = session_id
         try:
             yield event
         finally:
             waiting = self._listeners[tenant_id]
-            waiting.discard(event)
+            del waiting[event]
             if not waiting:
                 del self._listeners[tenant_id]
 
-    @property
-    def count(self) -> int:
-        """Listeners of this process."""
-        return sum(len(events) for events in self._listeners.values())
+    def has_room(self, tenant_id: UUID, session_id: UUID) -> bool:
+        """Whether one more may listen to this process: 1,000 of all, 50 of a tenant, 6 of a session."""
+        of_tenant = list(self._listeners.get(tenant_id, {}).values())
+        of_all = sum(len(events) for events in self._listeners.values())
+        return of_all < LISTENERS_LIMIT and len(of_tenant) < LISTENERS_OF_A_TENANT and of_tenant.count(session_id) < LISTENERS_OF_A_SESSION
 
     async def tell(self, tenants: list[UUID]) -> None:
         """Wake the listeners of these tenants everywhere; without Redis in this process."""

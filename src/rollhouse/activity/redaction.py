@@ -23,6 +23,11 @@ def _never_shown(attributes: tuple[Attribute, ...]) -> set[str]:
 _HIDDEN = frozenset().union(*(_never_shown(schema.attributes) for known in RESOURCE_TYPES for schema in (known.schema, *known.extensions)))
 """Names of attributes whose values are write-only or never returned, in lower case: `password`."""
 _NAMES_HIDDEN = re.compile(rf"\b(?:{'|'.join(sorted(_HIDDEN))})\b", re.IGNORECASE)
+_ONE_NAME = re.compile(rf"(?:urn:[A-Za-z0-9:.]{{1,200}}:)?(?:{'|'.join(sorted(_HIDDEN))})", re.IGNORECASE)
+_ABOUT = frozenset(("op", "path", "schemas", "status", "scimtype"))
+"""What is kept of an object that names such an attribute in any of its values."""
+_PROSE = frozenset(("detail",))
+"""Values that are sentences of ours; they are blanked alone."""
 _OTHERS = {"members": frozenset({"display"}), "manager": frozenset({"displayname", "display"}), "groups": frozenset({"display"})}
 """Parts of a resource that name somebody else: they would outlive his deletion."""
 
@@ -52,6 +57,18 @@ def without_questions(text: str) -> str:
     return BLANK if _NAMES_HIDDEN.search(text) else text
 
 
+def outline(value: Any) -> Any:
+    """The value with the same names in the same places, and nothing else of it."""
+    if isinstance(value, list):
+        return [outline(one) for one in value]
+    return {name: outline(inner) for name, inner in value.items()} if isinstance(value, dict) else BLANK
+
+
+def _name_only(value: Any) -> Any:
+    """The name of an attribute if that is all there is; a longer text that names one that nobody may see is blanked."""
+    return value if isinstance(value, str) and (_ONE_NAME.fullmatch(value.strip()) or not _NAMES_HIDDEN.search(value)) else BLANK
+
+
 def _without_secrets(value: Any, within: str = "") -> Any:
     if isinstance(value, list):
         return [_without_secrets(one, within) for one in value]
@@ -59,20 +76,21 @@ def _without_secrets(value: Any, within: str = "") -> Any:
         return without_questions(value)
     if not isinstance(value, dict):
         return value
-    members = {name.lower(): inner for name, inner in value.items()}
-    path = str(members.get("path", "")) if "op" in members else ""
+    members = {name.strip().lower(): inner for name, inner in value.items()}
+    path = members.get("path", "")
+    path = path if isinstance(path, str) else ""
+    if any(isinstance(inner, str) and name not in _PROSE and _NAMES_HIDDEN.search(inner) for name, inner in members.items()):
+        return {name: _name_only(inner) if name.strip().lower() in _ABOUT else BLANK for name, inner in value.items()}
     left_out = _OTHERS.get(within, frozenset())
     shown = {}
     for name, inner in value.items():
-        key = name.lower()
+        key = name.strip().lower()
         leaf = key.rpartition(":")[2].partition("[")[0]
-        if key == "path":
-            shown[name] = inner
-        elif leaf in _HIDDEN or any(part in _HIDDEN for part in leaf.split(".")):
-            shown[name] = BLANK
+        if _NAMES_HIDDEN.search(name):
+            shown[_name_only(name)] = BLANK
         elif key == "value" and path:
             target = path.lower().rpartition(":")[2].partition("[")[0]
-            shown[name] = BLANK if _HIDDEN & set(target.split(".")) else _without_secrets(inner, target)
+            shown[name] = _without_secrets(inner, target.strip())
         elif key not in left_out:
             shown[name] = _without_secrets(inner, leaf)
     return shown

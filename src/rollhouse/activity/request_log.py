@@ -8,13 +8,14 @@ from uuid import UUID
 
 import msgspec
 
-from rollhouse.activity.entries import Entry, row_of
+from rollhouse.activity.entries import Entry, Row, row_of
 from rollhouse.activity.live import Live
 from rollhouse.database.pool import Database, Transaction
-from rollhouse.scim.errors import ScimError
+from rollhouse.scim.errors import InvalidValue, ScimError
 from rollhouse.scim.messages import encode
 from rollhouse.telemetry.logs import log_fault
 from rollhouse.telemetry.metrics import REQUEST_LOG_WAITING, request_log_dropped
+from rollhouse.tenancy.tenants import is_slug
 
 WAITING_LIMIT = 10_000
 """Entries that wait to be written; what comes on top is dropped and counted."""
@@ -24,9 +25,9 @@ BATCH = 200
 LARGE_BYTES = 16 * 1024
 PAUSE_SECONDS = 0.2
 REFUSED_PER_HOUR = 500
-"""Rows of requests without a valid secret that one process keeps of one tenant in an hour: anybody can send them."""
+"""Rows of requests without a secret of the tenant's that one process keeps of one tenant in an hour: anybody can send them."""
 REFUSED_TENANTS = 10_000
-UNPROVEN = 401
+FAILED = 400
 PAGE_LIMIT = 100
 KEPT_DAYS = 30
 DAYS_AHEAD = 3
@@ -92,8 +93,10 @@ class RequestLog:
         self._refused: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def note(self, entry: Entry) -> None:
-        """Take an entry; over a bound it is dropped and counted."""
-        if entry.status == UNPROVEN and not self._may_keep_refused(entry.slug):
+        """Take an entry; over a bound it is dropped and counted. A path of no tenant, or a token that was given, leaves none."""
+        if not is_slug(entry.slug) or (not entry.is_proven and entry.status < FAILED):
+            return
+        if not entry.is_proven and not self._may_keep_refused(entry.slug):
             request_log_dropped("refused").inc()
         elif len(self._waiting) >= WAITING_LIMIT:
             request_log_dropped("queue").inc()
@@ -129,13 +132,26 @@ class RequestLog:
                     await asyncio.sleep(0)  # a large body takes a millisecond: others go first
             if not rows:
                 continue
-            try:
-                told = await self._database.query(_APPEND, encode(rows).decode(), self._gap_seconds)
-            except ScimError as error:
-                request_log_dropped("database").inc(len(batch))
-                log_fault("request_log.not_written", error, rows=len(batch), cure="see the cause; the requests themselves were served")
+            if not await self._append(rows):
                 return
+
+    async def _append(self, rows: list[Row]) -> bool:
+        """Write rows and wake who looks at them; whether the database can take more. A row that it refuses for its values costs itself alone."""
+        try:
+            told = await self._database.query(_APPEND, encode(rows).decode(), self._gap_seconds)
+        except InvalidValue as error:
+            if len(rows) > 1:
+                half = len(rows) // 2
+                return await self._append(rows[:half]) and await self._append(rows[half:])
+            request_log_dropped("fault").inc()
+            log_fault("request_log.fault", error, request_id=rows[0].request_id, cure="report this request: its row could not be stored")
+        except ScimError as error:
+            request_log_dropped("database").inc(len(rows))
+            log_fault("request_log.not_written", error, rows=len(rows), cure="see the cause; the requests themselves were served")
+            return False
+        else:
             await self._live.tell([one[0] for one in told])
+        return True
 
     def _may_keep_refused(self, slug: str) -> bool:
         hour = int(time.monotonic() // 3600)

@@ -42,11 +42,11 @@ class Gates(ASGIMiddleware):
         async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
             access = await _pass_tenant_gate(service, scope)
             exchange = Exchange(service, access, scope, deadline)
+            state["exchange"] = exchange
             is_read = scope["method"] in _READS or scope["path"].endswith("/.search")  # type: ignore[typeddict-item]
             await exchange.charge(COST_OF_READ if is_read else COST_OF_WRITE)
             await _pass_in_flight_gate(service, access.tenant)
             try:
-                state["exchange"] = exchange
                 await next_app(scope, receive, send)
             finally:
                 service.in_flight.leave(access.tenant.id)

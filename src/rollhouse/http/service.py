@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+from functools import partial
 
 from rollhouse.activity.live import Live
 from rollhouse.activity.request_log import RequestLog, keep_days
@@ -12,7 +13,7 @@ from rollhouse.database.pool import Database
 from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
 from rollhouse.http.lifeline import is_ending
-from rollhouse.http.sources import read_networks
+from rollhouse.http.sources import read_networks, source_of
 from rollhouse.limits.failures import FailedAuthentications, PasswordTries
 from rollhouse.limits.gcra import Limit, Limiter, connect
 from rollhouse.portal.parts import Portal
@@ -103,7 +104,8 @@ class Service:
         except InvalidValue as error:
             raise SettingsError(f"ROLLHOUSE_OIDC_ISSUER or ROLLHOUSE_OIDC_OPERATORS cannot be used: {error}") from None
         sign_in = SignIn(self.key_sets, f"{self.public_url}/signin/oidc/callback")
-        return Portal(self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), sign_in, provider, operators)
+        source = partial(source_of, trusted=self.trusted_proxies)
+        return Portal(self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), source, sign_in, provider, operators)
 
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""

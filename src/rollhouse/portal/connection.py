@@ -266,7 +266,7 @@ def _cause(request: PageRequest) -> Cause:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or int(text) > RATE_LIMITS[1]:
+    if not text.isdecimal() or len(text) > len(str(RATE_LIMITS[1])) or int(text) > RATE_LIMITS[1]:
         raise InvalidValue(f"A limit is a whole number from 0 to {RATE_LIMITS[1]}.")
     return int(text)
 

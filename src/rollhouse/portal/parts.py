@@ -1,5 +1,8 @@
 """What the pages stand on, handed in once by the composition root."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from rollhouse.activity.live import Live
@@ -14,6 +17,7 @@ class Portal(msgspec.Struct, frozen=True):
     """The service as the pages see it; `public_url` has no slash at its end.
 
     `provider` is the platform's own OpenID provider, `operators` are the keys of the addresses that it makes operators of.
+    `source_of` is where a request (its scope) comes from, proxies aside.
     """
 
     database: Database
@@ -22,6 +26,7 @@ class Portal(msgspec.Struct, frozen=True):
     live: Live
     default_limit: Limit
     tries: PasswordTries
+    source_of: Callable[[Any], str]
     sign_in: SignIn
     provider: Provider | None
     operators: frozenset[str]

@@ -90,7 +90,7 @@ async def open_link(request: PageRequest, token: FromPath[str]) -> Response[Any]
     """A session for a guest, and an address without the token in it."""
     link = await setup_links.open_setup_link(portal_of(request).database, token)
     old: Session | None = request.scope["state"]["session"]
-    if old is not None and old.role == "setup":
+    if old is not None:
         await sessions.end_session(portal_of(request).database, old.id)
     started = await sessions.start_session(portal_of(request).database, Person(tenant_id=link.tenant_id, setup_link_id=link.id))
     return go_to("/setup", cookie=cookie_of(portal_of(request), portal_of(request).cookie, started.token, seconds=None))
@@ -146,18 +146,15 @@ async def follow(request: PageRequest) -> Stream:
     link, tenant = await _guest(request)
     reached = link.step
 
-    async def draw() -> str | None:
+    async def draw() -> str:
         nonlocal reached
-        now = await setup_links.find_setup_link(portal_of(request).database, link.id)
-        if not now.is_live:
-            return None
         progress = await progress_of(portal_of(request), tenant, link.id)
         if progress.step > reached:
             reached = progress.step
             await setup_links.reach_step(portal_of(request).database, link.id, reached)
         return render_part(request, "setup_live.html", progress=progress, explain=explain)
 
-    return stream(portal_of(request), tenant, draw)
+    return stream(portal_of(request), tenant, request.scope["state"]["session"], draw)
 
 
 ROUTES: list[HTTPRouteHandler] = [

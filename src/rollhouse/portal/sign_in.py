@@ -54,8 +54,8 @@ async def sign_in(request: PageRequest) -> Response[Any]:
     """A session for an operator whose password, and code if he has a second factor, is right."""
     form = await read_form(request)
     email = form.get("email", "")
-    client = request.scope.get("client")
-    await portal_of(request).tries.count(fold_text(email, case_exact=False)[: people.EMAIL_LIMIT], str(client[0]) if client else "unknown")
+    portal = portal_of(request)
+    await portal.tries.count(fold_text(email, case_exact=False)[: people.EMAIL_LIMIT], portal.source_of(request.scope))
     try:
         operator = await people.verify_operator(portal_of(request).database, email, form.get("password", ""), form.get("code", "").strip())
     except Unauthorized as error:
@@ -143,6 +143,7 @@ async def set_password(request: PageRequest) -> Response[Any]:
             session.operator_id,
             form.get("password", ""),
             totp_secret=secret,
+            session_id=session.id,
             cause=Cause(session.actor, request.scope["state"]["request_id"]),
         )
     except InvalidValue as error:

@@ -23,7 +23,6 @@ from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, pos
 from rollhouse.portal.live_pages import stream
 from rollhouse.portal.pages import go_to, render, render_part
 from rollhouse.scim.errors import NotFound
-from rollhouse.tenancy import sessions
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
@@ -118,13 +117,11 @@ async def follow_activity(request: PageRequest) -> Stream:
     kind = parameter(request, "kind")
     wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", limit=LINES)
 
-    async def draw() -> str | None:
-        if not await sessions.is_live(portal_of(request).database, session.id):
-            return None
+    async def draw() -> str:
         requests, people = await _sentences(portal_of(request).database, tenant, wanted)
         return render_part(request, "activity_list.html", requests=requests, people=people, slug=tenant.slug, explain=explain)
 
-    return stream(portal_of(request), tenant, draw)
+    return stream(portal_of(request), tenant, session, draw)
 
 
 @get("/portal/{slug:str}/activity/{row_id:str}", opt={"audience": "tenant"})

@@ -32,15 +32,20 @@ DESCRIBED_SECONDS = 300.0
 TEXT_LIMIT = 500
 SCOPE = "openid email profile"
 _WRONG = "The identity provider's answer cannot be used. Sign in again from the start."
+_UNVERIFIED = "The identity provider does not say that {email} is verified. Let it send the claim email_verified; in Entra ID add the optional claim xms_edov."
 _NOT_YOU = "{email} may not see these pages. Ask an administrator to add this address under Settings."
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """Who vouches for people: of one tenant, or of the platform."""
+    """Who vouches for people: of one tenant, or of the platform.
+
+    A tenant's own provider `owns_addresses`: whose an address is there is the tenant's own affair.
+    """
 
     issuer: str
     client_id: str
     client_secret: str | None = None
+    owns_addresses: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -55,11 +60,12 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whom the provider vouches for."""
+    """Whom the provider vouches for; an address that is not verified binds nobody, but whoever is bound already comes in."""
 
     issuer: str
     subject: str
     email: str
+    is_verified: bool
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -192,9 +198,11 @@ def _identity(provider: Provider, attempt: Attempt, claims: Mapping[str, Any]) -
     if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != provider.client_id:
         raise Unauthorized(_WRONG)
     email = claims.get("email")
-    if not isinstance(email, str) or claims.get("email_verified", True) not in (True, "true") or not isinstance(claims["sub"], str):
+    if not isinstance(email, str) or claims.get("email_verified") in (False, "false") or not isinstance(claims["sub"], str):
         raise Unauthorized("The identity provider names no e-mail address of yours, or says that nobody has verified it.")
-    return Identity(provider.issuer, claims["sub"][:TEXT_LIMIT], email[: people.EMAIL_LIMIT])
+    # Entra ID says it in a claim of its own, and only if it is told to; anybody can write an address into a directory of his.
+    is_verified = provider.owns_addresses or claims.get("email_verified") in (True, "true") or claims.get("xms_edov") in (True, 1, "true", "1")
+    return Identity(provider.issuer, claims["sub"][:TEXT_LIMIT], email[: people.EMAIL_LIMIT], is_verified)
 
 
 def _away(error: Exception) -> Unavailable:
@@ -212,13 +220,15 @@ _SET_PROVIDER = (
     " pepper_version = excluded.pepper_version"
 )
 _UNSET_PROVIDER = "DELETE FROM rollhouse.identity_providers WHERE tenant_id = $1"
+# Who is bound comes first: a second entry with a new address of his is not him.
 _BIND_MEMBER = (
-    "UPDATE rollhouse.members SET issuer = $2, subject = $3 WHERE tenant_id = $1"
-    " AND ((issuer = $2 AND subject = $3) OR (subject IS NULL AND email_key = $4)) RETURNING id"
+    "UPDATE rollhouse.members SET issuer = $2, subject = $3 WHERE tenant_id = $1 AND id = (SELECT m.id FROM rollhouse.members m"
+    " WHERE m.tenant_id = $1 AND ((m.issuer = $2 AND m.subject = $3) OR (m.subject IS NULL AND m.email_key = $4))"
+    " ORDER BY m.subject IS NULL LIMIT 1) RETURNING id"
 )
 _BIND_OPERATOR = (
-    "UPDATE rollhouse.operators SET issuer = $1, subject = $2 WHERE disabled IS NULL"
-    " AND ((issuer = $1 AND subject = $2) OR (subject IS NULL AND email_key = $3)) RETURNING id"
+    "UPDATE rollhouse.operators SET issuer = $1, subject = $2 WHERE disabled IS NULL AND id = (SELECT o.id FROM rollhouse.operators o"
+    " WHERE (o.issuer = $1 AND o.subject = $2) OR (o.subject IS NULL AND o.email_key = $3) ORDER BY o.subject IS NULL LIMIT 1) RETURNING id"
 )
 
 
@@ -229,7 +239,8 @@ async def provider_of(database: Database, peppers: Peppers, tenant: Tenant) -> P
     if not rows:
         return None
     sealed = rows[0]["client_secret"]
-    return Provider(rows[0]["issuer"], rows[0]["client_id"], peppers.unseal(rows[0]["pepper_version"], sealed) if sealed is not None else None)
+    secret = peppers.unseal(rows[0]["pepper_version"], sealed) if sealed is not None else None
+    return Provider(rows[0]["issuer"], rows[0]["client_id"], secret, owns_addresses=True)
 
 
 async def set_provider(database: Database, peppers: Peppers, hosts: KeyHosts, tenant: Tenant, provider: Provider | None, *, cause: Cause) -> None:
@@ -256,10 +267,10 @@ async def member_of(database: Database, tenant: Tenant, identity: Identity) -> P
     Raises:
         Unauthorized: there is none, or the address is bound to somebody else.
     """
-    refusal = Unauthorized(_NOT_YOU.format(email=quoted(identity.email)))
+    refusal = Unauthorized((_NOT_YOU if identity.is_verified else _UNVERIFIED).format(email=quoted(identity.email)))
     async with database.transaction(tenant.id) as tx:
-        rows = await tx.fetch(_BIND_MEMBER, tenant.id, identity.issuer, identity.subject, _key(identity.email))
-        if len(rows) != 1:  # nobody, or one by his account and another by his address: nothing is bound
+        rows = await tx.fetch(_BIND_MEMBER, tenant.id, identity.issuer, identity.subject, _key(identity))
+        if not rows:
             raise refusal
     return Person(tenant_id=tenant.id, member_id=rows[0]["id"])
 
@@ -268,25 +279,27 @@ async def operator_of(database: Database, allowed: frozenset[str], identity: Ide
     """The operator whom an identity of the platform's own provider stands for; whose address is on the list is made one.
 
     Raises:
-        Unauthorized: the address is not on the list, or bound to somebody else.
+        Unauthorized: the address is not on the list, not verified, or bound to somebody else.
     """
-    if _key(identity.email) not in allowed:
+    if not identity.is_verified:
+        raise Unauthorized(_UNVERIFIED.format(email=quoted(identity.email)))
+    if _key(identity) not in allowed:
         raise Unauthorized(f"{quoted(identity.email)} is no operator here. Ask one to put the address into ROLLHOUSE_OIDC_OPERATORS.")
     await people.ensure_operator(database, identity.email, cause=cause)
     refusal = Unauthorized(f"{quoted(identity.email)} is bound to another account of the identity provider.")
     try:
         async with database.transaction(PLATFORM) as tx:
-            rows = await tx.fetch(_BIND_OPERATOR, identity.issuer, identity.subject, _key(identity.email))
-            if len(rows) != 1:
+            rows = await tx.fetch(_BIND_OPERATOR, identity.issuer, identity.subject, _key(identity))
+            if not rows:
                 raise refusal
     except Uniqueness:
         raise refusal from None
     return Person(operator_id=rows[0]["id"])
 
 
-def _key(email: str) -> str:
+def _key(identity: Identity) -> str:
     try:
-        return people.email_key(email)
+        return people.email_key(identity.email) if identity.is_verified else ""
     except InvalidValue:
         return ""
 

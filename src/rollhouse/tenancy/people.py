@@ -59,6 +59,8 @@ _CREATE_OPERATOR = f"INSERT INTO rollhouse.operators (id, email, email_key) VALU
 _FIND_OPERATOR = f"SELECT {_OPERATOR}, password_hash, totp_secret, totp_last FROM rollhouse.operators WHERE email_key = $1 AND disabled IS NULL"
 _OPERATOR_BY_ID = f"SELECT {_OPERATOR} FROM rollhouse.operators WHERE id = $1 AND disabled IS NULL"
 _SET_PASSWORD = "UPDATE rollhouse.operators SET password_hash = $2, totp_secret = $3, totp_last = 0 WHERE id = $1"  # noqa: S105 - a statement
+_END_OTHER_SESSIONS = "DELETE FROM rollhouse.sessions WHERE operator_id = $1 AND id IS DISTINCT FROM $2"
+_END_LINKS = "DELETE FROM rollhouse.sign_in_links WHERE operator_id = $1 AND used IS NULL"
 _USE_CODE = "UPDATE rollhouse.operators SET totp_last = $2 WHERE id = $1 AND totp_last < $2 RETURNING id"
 _MEMBER = "id, email, role, created, subject IS NOT NULL AS is_bound"
 _LIST_MEMBERS = f"SELECT {_MEMBER} FROM rollhouse.members WHERE tenant_id = $1 ORDER BY email_key LIMIT 200"
@@ -108,8 +110,8 @@ async def find_operator(database: Database, operator_id: UUID) -> Operator:
     return Operator(*rows[0])
 
 
-async def set_password(database: Database, operator_id: UUID, password: str, *, totp_secret: str | None, cause: Cause) -> None:
-    """Give the operator a password, and a second factor or none.
+async def set_password(database: Database, operator_id: UUID, password: str, *, totp_secret: str | None, session_id: UUID | None = None, cause: Cause) -> None:
+    """Give the operator a password, and a second factor or none; all his sessions but this one end, and his unused links with them.
 
     Raises:
         InvalidValue: the password is shorter than 15 or longer than 200 characters.
@@ -120,6 +122,8 @@ async def set_password(database: Database, operator_id: UUID, password: str, *, 
     hashed = await asyncio.get_running_loop().run_in_executor(_HASHING, _HASHER.hash, password)
     async with database.transaction(PLATFORM) as tx:
         await tx.fetch(_SET_PASSWORD, operator_id, hashed, totp_secret)
+        await tx.fetch(_END_OTHER_SESSIONS, operator_id, session_id)
+        await tx.fetch(_END_LINKS, operator_id)
         await audit.append(tx, cause, "operator.password_set", "Operator", operator_id)
 
 

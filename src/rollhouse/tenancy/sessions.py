@@ -74,17 +74,18 @@ _START = (
     "INSERT INTO rollhouse.sessions (id, token_hash, csrf, operator_id, tenant_id, member_id, setup_link_id, expires)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + make_interval(hours => $8))"
 )
-_FIND = f"""
+_LIVE = f"""
     SELECT s.id, s.csrf, s.tenant_id, s.operator_id, s.member_id, s.setup_link_id, o.email AS operator,
         s.authenticated > clock_timestamp() - interval '{FRESH_MINUTES} minutes' AS is_fresh,
         s.last_seen < clock_timestamp() - interval '{SEEN_SECONDS} seconds' AS is_long_ago
     FROM rollhouse.sessions s LEFT JOIN rollhouse.operators o ON o.id = s.operator_id LEFT JOIN rollhouse.setup_links l ON l.id = s.setup_link_id
-    WHERE s.token_hash = $1 AND s.expires > clock_timestamp() AND s.last_seen > clock_timestamp() - interval '{IDLE_MINUTES} minutes'
+    WHERE s.expires > clock_timestamp() AND s.last_seen > clock_timestamp() - interval '{IDLE_MINUTES} minutes'
         AND (s.operator_id IS NULL OR o.disabled IS NULL)
         AND (s.setup_link_id IS NULL OR (l.revoked IS NULL AND l.expires > clock_timestamp()))
 """
+_FIND = f"{_LIVE} AND s.token_hash = $1"
+_FIND_BY_ID = f"{_LIVE} AND s.id = $1"
 _SEEN = "UPDATE rollhouse.sessions SET last_seen = clock_timestamp() WHERE id = $1"
-_IS_LIVE = "SELECT FROM rollhouse.sessions WHERE id = $1 AND expires > clock_timestamp()"
 _END = "DELETE FROM rollhouse.sessions WHERE id = $1"
 _SWEEP = f"DELETE FROM rollhouse.sessions WHERE expires < clock_timestamp() OR last_seen < clock_timestamp() - interval '{IDLE_MINUTES} minutes'"
 _SWEEP_LINKS = "DELETE FROM rollhouse.sign_in_links WHERE expires < clock_timestamp() - interval '1 day'"
@@ -165,8 +166,9 @@ async def _member(database: Database, found: Row) -> tuple[Role, str] | None:
 
 
 async def is_live(database: Database, session_id: UUID) -> bool:
-    """Whether the session has not been ended: what is sent for minutes must stop when whoever it is sent to is out."""
-    return bool(await database.look_up(_IS_LIVE, session_id))
+    """Whether the session would still be found: what is sent for minutes must stop when whoever it is sent to is out."""
+    rows = await database.look_up(_FIND_BY_ID, session_id)
+    return bool(rows) and (rows[0]["member_id"] is None or await _member(database, rows[0]) is not None)
 
 
 async def end_session(database: Database, session_id: UUID) -> None:

@@ -73,13 +73,18 @@ _FIND_BY_ID = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE id = $1"
 PAGE_LIMIT = 200
 
 
+def is_slug(text: str) -> bool:
+    """Whether a tenant can have that slug."""
+    return _SLUG.fullmatch(text) is not None
+
+
 def check_slug(slug: str) -> str:
     """The slug itself.
 
     Raises:
         InvalidValue: it is not 1-63 lower-case letters, digits and inner hyphens, or it is reserved.
     """
-    if _SLUG.fullmatch(slug) is None:
+    if not is_slug(slug):
         raise InvalidValue(f"{quoted(slug)} cannot be a slug: use 1 to 63 lower-case letters, digits and hyphens, no hyphen at either end.")
     if slug in RESERVED_SLUGS:
         raise InvalidValue(f"{quoted(slug)} is a reserved word; choose another slug.")
