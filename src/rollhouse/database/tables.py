@@ -309,6 +309,7 @@ MEMBERS = Table(
     Column("created_by", Text),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "email_key"),
+    UniqueConstraint("tenant_id", "issuer", "subject"),
 )
 SETUP_LINKS = Table(
     "setup_links",
