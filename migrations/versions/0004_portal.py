@@ -130,30 +130,9 @@ POLICIES = (
 
 LIFE = (
     """
-    CREATE OR REPLACE FUNCTION rollhouse.purge_tenant(p_tenant uuid, p_limit integer) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DECLARE
-        gone bigint;
-        emptied text;
-    BEGIN
-        PERFORM FROM rollhouse.tenants t WHERE t.id = p_tenant AND t.status = 'deleting' AND t.purge_after <= clock_timestamp() FOR UPDATE;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the tenant is not to be purged' USING ERRCODE = 'RH409';
-        END IF;
-        PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
-        FOREACH emptied IN ARRAY ARRAY['memberships', 'resource_keys', 'resources', 'resource_counts', 'credentials', 'oauth_clients',
-            'audit_roots', 'audit_chain', 'audit', 'requests', 'erasures', 'members', 'identity_providers', 'group_roles'] LOOP
-            EXECUTE format('DELETE FROM rollhouse.%I WHERE ctid = ANY (ARRAY(SELECT ctid FROM rollhouse.%I WHERE tenant_id = $1 LIMIT $2)) AND tenant_id = $1',
-                emptied, emptied) USING p_tenant, p_limit;
-            GET DIAGNOSTICS gone = ROW_COUNT;
-            IF gone > 0 THEN
-                RETURN gone;
-            END IF;
-        END LOOP;
-        DELETE FROM rollhouse.idempotency_keys k WHERE k.concerns = p_tenant;
-        DELETE FROM rollhouse.tenants t WHERE t.id = p_tenant;
-        RETURN 0;
-    END $$
+    CREATE OR REPLACE FUNCTION rollhouse.tables_to_purge() RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    RETURN ARRAY['memberships', 'resource_keys', 'resources', 'resource_counts', 'credentials', 'oauth_clients', 'audit_roots', 'audit_chain', 'audit',
+        'requests', 'erasures', 'members', 'identity_providers', 'group_roles'];
     """,
 )
 
@@ -175,12 +154,12 @@ ENDING = (
 GRANTS = (
     "GRANT SELECT, INSERT, UPDATE ON rollhouse.operators, rollhouse.setup_links TO rollhouse_app",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.identity_providers, rollhouse.group_roles, rollhouse.notices, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
-    "GRANT EXECUTE ON FUNCTION rollhouse.purge_tenant, rollhouse.ending_credentials TO rollhouse_app",
+    "GRANT EXECUTE ON FUNCTION rollhouse.ending_credentials TO rollhouse_app",
 )
 
 
 def upgrade() -> None:
-    """Only adds, save for the purge, which is replaced as a whole."""
+    """Only adds, save for the list of what a purge empties."""
     op.execute("SET LOCAL lock_timeout = '2s'")
     for statement in (*TABLES, *POLICIES, *LIFE, *ENDING, *GRANTS):
         op.execute(statement)

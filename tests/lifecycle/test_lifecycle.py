@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from rollhouse.database.pool import Database
@@ -26,8 +27,6 @@ _TABLES = "SELECT DISTINCT table_name FROM information_schema.columns WHERE tabl
 
 
 async def rows_of(cluster: Cluster, tenant: Tenant) -> dict[str, int]:
-    import asyncpg
-
     connection = await asyncpg.connect(cluster.superuser_url)
     try:
         tables = [row[0] for row in await connection.fetch(_TABLES)]
@@ -53,6 +52,29 @@ async def test_nothing_of_a_purged_tenant_stays(database: Database, cluster: Clu
     async with database.transaction(PLATFORM) as tx:
         told = await tx.fetch("SELECT action FROM rollhouse.audit WHERE target_id = $1", str(tenant.id))
     assert [row["action"] for row in told] == ["tenant.purged"]
+
+
+@pytest.mark.threat("T47")
+async def test_a_purge_knows_every_table_that_does_not_empty_itself(cluster: Cluster) -> None:
+    """A new table is either on the list, in a place where nothing refers to it any more, or goes with the tenant's own row."""
+    connection = await asyncpg.connect(cluster.superuser_url)
+    goes = (
+        "SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+        " WHERE k.contype = 'f' AND k.confrelid = 'rollhouse.tenants'::regclass AND k.confdeltype = 'c'"
+    )
+    refers = (
+        "SELECT DISTINCT k.conrelid::regclass::text, k.confrelid::regclass::text FROM pg_constraint k"
+        " WHERE k.contype = 'f' AND k.confdeltype <> 'c' AND k.conrelid <> k.confrelid AND k.conparentid = 0"
+    )
+    try:
+        listed = await connection.fetchval("SELECT rollhouse.tables_to_purge()")
+        days = "SELECT relname FROM pg_class WHERE relispartition"
+        every, cascading, partitions = [{row[0] for row in await connection.fetch(sql)} for sql in (_TABLES, goes, days)]
+        assert set(listed) == every - cascading - partitions
+        pairs = [(one.partition(".")[2], other.partition(".")[2]) for one, other in await connection.fetch(refers)]
+        assert [(one, other) for one, other in pairs if {one, other} <= set(listed) and listed.index(one) > listed.index(other)] == []
+    finally:
+        await connection.close()
 
 
 async def test_a_tenant_in_its_grace_cannot_be_purged(database: Database, tenant: Tenant) -> None:
