@@ -37,7 +37,8 @@ TABLES = (
     "CREATE INDEX requests_of_resource ON rollhouse.requests (tenant_id, resource_id, id) WHERE resource_id IS NOT NULL",
     "CREATE INDEX requests_that_looked ON rollhouse.requests (tenant_id, looked_for) WHERE looked_for IS NOT NULL",
     "CREATE INDEX requests_that_failed ON rollhouse.requests (tenant_id, id) WHERE status >= 400",
-    # Counters and times alone, no word of a person: the overview of all tenants is one statement, so they have no tenant bound.
+    "CREATE INDEX requests_by_kind ON rollhouse.requests (tenant_id, kind, id) WHERE kind <> 'read'",
+    # Counts, times, the client program's name and what was answered, no word of a person: the overview of all tenants is one statement, so they have no tenant bound.
     """
     CREATE TABLE rollhouse.request_hours (
         tenant_id uuid NOT NULL REFERENCES rollhouse.tenants (id) ON DELETE CASCADE,
@@ -171,15 +172,18 @@ FUNCTIONS = (
         ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET last_seen = greatest(f.last_seen, excluded.last_seen), count = f.count + excluded.count;
 
         FOR part IN
-            SELECT t.id AS tenant_id, min(m.at) AS first_at, max(m.at) AS last_at,
-                min(m.at) FILTER (WHERE r.status < 400) AS first_success, max(m.at) FILTER (WHERE r.status < 400) AS last_success,
-                max(m.at) FILTER (WHERE r.status >= 400 AND r.credential_id IS NOT NULL) AS last_failure,
-                min(m.at) FILTER (WHERE r.status < 400 AND r.kind <> 'read') AS first_write, max(m.at) FILTER (WHERE r.status < 400 AND r.kind <> 'read') AS last_write,
-                count(*) FILTER (WHERE r.status >= 400 AND r.credential_id IS NOT NULL) AS failures, max(left(r.user_agent, 100)) FILTER (WHERE r.status < 400) AS client
-            FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text, credential_id uuid)
-            JOIN rollhouse.tenants t ON t.slug = r.slug
-            CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) m
-            GROUP BY t.id ORDER BY t.id
+            SELECT o.tenant_id, min(o.at) AS first_at, max(o.at) AS last_at,
+                min(o.at) FILTER (WHERE o.is_success) AS first_success, max(o.at) FILTER (WHERE o.is_success) AS last_success,
+                max(o.at) FILTER (WHERE o.is_failure) AS last_failure,
+                min(o.at) FILTER (WHERE o.is_success AND o.kind <> 'read') AS first_write, max(o.at) FILTER (WHERE o.is_success AND o.kind <> 'read') AS last_write,
+                count(*) FILTER (WHERE o.is_failure AND (o.succeeded IS NULL OR o.at > o.succeeded)) AS failures,
+                (array_agg(left(o.user_agent, 100) ORDER BY o.at DESC) FILTER (WHERE o.is_success))[1] AS client
+            FROM (SELECT t.id AS tenant_id, m.at, r.kind, r.user_agent, r.status < 400 AS is_success, r.status >= 400 AND r.credential_id IS NOT NULL AS is_failure,
+                    max(m.at) FILTER (WHERE r.status < 400) OVER (PARTITION BY t.id) AS succeeded
+                FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text, credential_id uuid)
+                JOIN rollhouse.tenants t ON t.slug = r.slug
+                CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) m) o
+            GROUP BY o.tenant_id ORDER BY o.tenant_id
         LOOP
             INSERT INTO rollhouse.tenant_health (tenant_id, first_request) VALUES (part.tenant_id, part.first_at) ON CONFLICT DO NOTHING;
             SELECT h.* INTO health FROM rollhouse.tenant_health h WHERE h.tenant_id = part.tenant_id FOR UPDATE;
@@ -196,7 +200,7 @@ FUNCTIONS = (
                 cycles = h.cycles + begins::integer,
                 previous_cycle_began = CASE WHEN begins THEN h.cycle_began ELSE h.previous_cycle_began END,
                 cycle_began = CASE WHEN begins THEN part.first_success ELSE h.cycle_began END,
-                client = coalesce(part.client, h.client)
+                client = CASE WHEN part.last_success IS NULL THEN h.client ELSE part.client END
             WHERE h.tenant_id = part.tenant_id;
             RETURN NEXT part.tenant_id;
         END LOOP;
@@ -345,7 +349,7 @@ GRANTS = (
 
 
 def upgrade() -> None:
-    """Only adds, save for the purge, which is replaced as a whole."""
+    """Only adds, save for two functions, which are replaced as a whole: the purge, and the deletion of a resource."""
     op.execute("SET LOCAL lock_timeout = '2s'")
     for statement in (*TABLES, *POLICIES, *FUNCTIONS, *LIFE, *ERASURE, *GRANTS):
         op.execute(statement)

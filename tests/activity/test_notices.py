@@ -28,6 +28,13 @@ class Box:
     def __init__(self) -> None:
         self.mails: list[tuple[str, str]] = []
         self.refuses = False
+        self.refuses_for = ""
+
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802, ARG002 - as above
+        if address == self.refuses_for:
+            return "550 nobody of that name"
+        envelope.rcpt_tos.append(address)
+        return "250 fine"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002 - the interface of the server
         if self.refuses:
@@ -68,6 +75,21 @@ async def test_each_notice_is_sent_once_to_each_administrator(database: Database
     assert f"https://portal.example/portal/{tenant.slug}/integrations" in text
     assert made.minted.secret not in text
     assert made.minted.prefix not in text
+
+
+async def test_an_address_that_no_server_takes_costs_no_other_administrator_a_second_mail(database: Database, tenant: Tenant, box: tuple[Box, Post]) -> None:
+    mails, post = box
+    good, bad = f"a@{tenant.slug}.example", f"b@{tenant.slug}.example"
+    last = f"c@{tenant.slug}.example"
+    for address in (good, bad, last):
+        await people.add_member(database, tenant, address, "admin", cause=UNATTENDED)
+    await credentials.create_secret(database, Peppers.parse(PEPPER), tenant, cause=UNATTENDED, expires=datetime.now(UTC) + timedelta(days=6))
+    mails.refuses_for = bad
+    for _ in range(3):
+        await send_due_notices(database, post)
+    assert [len(mails.of(address)) for address in (good, bad, last)] == [1, 0, 1]
+    rows = await database.query("SELECT about FROM rollhouse.notices WHERE tenant_id = $1 AND kind = 'expiring'", tenant.id)
+    assert len(rows) == 1, "it is done with"
 
 
 async def test_a_stall_and_its_end_are_told(database: Database, tenant: Tenant, box: tuple[Box, Post], cluster: Cluster) -> None:

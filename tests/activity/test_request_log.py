@@ -227,13 +227,16 @@ async def test_days_are_made_ahead_and_dropped_past_their_time(database: Databas
     admin = await asyncpg.connect(cluster.superuser_url)
     named = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'rollhouse.requests'::regclass"
     try:
-        await request_log.keep_days(database)
+        await request_log.keep_days(database, kept_days=30)
         assert await admin.fetchval(named) == 4
-        assert await request_log.keep_days(database) == 0
+        assert await request_log.keep_days(database, kept_days=30) == 0
         old = "requests_20200101"
         await admin.execute(f"CREATE TABLE rollhouse.{old} PARTITION OF rollhouse.requests FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')")
         await admin.execute(f"ALTER TABLE rollhouse.{old} OWNER TO rollhouse_owner")
         assert await request_log.keep_days(database, kept_days=10_000) == 0
+        assert await request_log.keep_days(database, kept_days=2000) == 1, "past its time a day goes"
+        await admin.execute(f"CREATE TABLE rollhouse.{old} PARTITION OF rollhouse.requests FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')")
+        await admin.execute(f"ALTER TABLE rollhouse.{old} OWNER TO rollhouse_owner")
         assert await request_log.keep_days(database, kept_days=10_000, kept_bytes=0) == 1, "over its size the oldest day goes, today's never"
         assert await admin.fetchval(named) == 4
     finally:
@@ -261,13 +264,15 @@ async def test_cycles_are_told_by_pauses_and_health_by_outcomes(database: Databa
     assert second.next_cycle is not None
     assert second.cycle_began is not None
     assert second.next_cycle > second.cycle_began
+    assert (await send(*[("POST", 409)] * 5, ("GET", 200), ("POST", 409))).failures_since_success == 1, "what failed before a success is over"
+    assert (await send(("GET", 200))).failures_since_success == 0
     failing = await send(*[("POST", 409)] * 5)
     assert (failing.failures_since_success, failing.state()) == (5, "failing")
     assert (await send(("GET", 200))).state() == "healthy"
     clusters = [one for one in await health.failure_clusters(database, tested.first_request) if one.tenant_id == tenant.id]  # type: ignore[arg-type]
-    assert [(one.fingerprint, one.count) for one in clusters] == [("POST User 409", 5)]
+    assert [(one.fingerprint, one.count) for one in clusters] == [("POST User 409", 11)]
     hours = {one.kind: one.count for one in await health.hours_of(database, tenant.id, tested.first_request.replace(minute=0, second=0, microsecond=0))}  # type: ignore[union-attr]
-    assert hours == {"read": 5, "created": 1, "failed": 5}
+    assert hours == {"read": 7, "created": 1, "failed": 11}
 
 
 async def test_listeners_hear_of_their_tenant_alone(database: Database, tenant: Tenant, other_tenant: Tenant) -> None:

@@ -35,6 +35,7 @@ PAGES: dict[tuple[str, str], Role] = {
     ("GET", "/portal/{slug:str}/settings"): MANAGER,
     ("POST", "/portal/{slug:str}/settings"): MANAGER,
     ("POST", "/portal/{slug:str}/settings/members"): FRESH,
+    ("POST", "/portal/{slug:str}/settings/members/link"): FRESH,
     ("POST", "/portal/{slug:str}/settings/members/remove"): MANAGER,
     ("GET", "/portal/{slug:str}/users"): TENANT,
     ("GET", "/portal/{slug:str}/users/{resource_id:str}"): TENANT,

@@ -7,12 +7,14 @@ from uuid import UUID
 import pytest
 
 from rollhouse.activity import request_log
-from rollhouse.activity.request_log import Wanted
+from rollhouse.activity.live import Live
+from rollhouse.activity.request_log import RequestLog, Wanted
 from rollhouse.database.pool import Database
 from rollhouse.directory import browsing
 from rollhouse.directory.bulk import insert_members, insert_resources
 from rollhouse.directory.resources import Scope
 from rollhouse.scim.schemas import GROUP, GROUP_URN, USER, USER_URN
+from tests.activity.test_request_log import entry
 
 PEOPLE = 3000
 
@@ -27,6 +29,11 @@ async def crowd(database: Database, users: Scope) -> Scope:
         ids += await insert_resources(database, tenant_id, USER, people[start : start + 1000])
     group = (await insert_resources(database, tenant_id, GROUP, [{"schemas": [GROUP_URN], "displayName": "All"}]))[0]
     await insert_members(database, tenant_id, group, ids)
+    slug = (await database.query("SELECT slug FROM rollhouse.tenants WHERE id = $1", tenant_id))[0]["slug"]
+    log = RequestLog(database, Live(None), gap_seconds=300)
+    for number in range(PEOPLE):
+        log.note(entry(slug, status=404 if number % 10 == 0 else 200))
+    await log.flush()
     return users
 
 
@@ -57,6 +64,8 @@ LOOKS: dict[str, Any] = {
     "counts": browsing.count_resources,
     "requests": lambda tx: request_log.list_requests(tx, Wanted()),
     "failures": lambda tx: request_log.list_requests(tx, Wanted(only_failures=True)),
+    "a rare kind": lambda tx: request_log.list_requests(tx, Wanted(kind="deleted")),
+    "the pilot": lambda tx: request_log.first_request(tx, UUID(int=0), kind="created", resource_type="User"),
 }
 
 

@@ -201,19 +201,26 @@ async def test_passwords_and_second_factors(service: Serving, service_database: 
         await fresh.post("/signin", form | {"email": "nobody@rollhouse.example"}),
     ]
     assert {answer.status_code for answer in answers} == {401}
-    signed = await fresh.post("/signin", form | {"code": pyotp.TOTP(secret).now()})
+    used = pyotp.TOTP(secret).now()
+    signed = await fresh.post("/signin", form | {"code": used})
     assert (signed.status_code, signed.headers["location"]) == (303, "/admin"), "a way to another site is not followed"
-    replayed = await fresh.post("/signin", form | {"code": code})
-    assert replayed.status_code in (401, 403)
+    again = Visitor(service.url)
+    await again.get("/signin")
+    replayed = await again.post("/signin", form | {"code": used})
+    assert replayed.status_code == 401, "a code works once"
+    assert (await again.get("/admin")).status_code == 303
+    await again.close()
     await one.close()
     await fresh.close()
 
 
 @pytest.mark.threat("T34")
 async def test_every_page_carries_the_policy_and_is_stored_nowhere(visitors: People) -> None:
-    for path in ("/signin", "/admin", "/admin/nothing", f"{visitors.base}/users", f"{visitors.base}/nothing", "/setup", "/portal/never-was"):
+    gone = f"{visitors.base}/users/{UUID(int=7)}"
+    for path in ("/signin", "/admin", "/admin/nothing", gone, f"{visitors.base}/users", f"{visitors.base}/nothing", "/setup", "/portal/never-was"):
         response = await visitors["operator"].get(path)
         assert response.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
+        assert len(response.headers.multi_items()) == len(response.headers), path
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
         assert "unsafe" not in response.headers["content-security-policy"]
@@ -355,3 +362,61 @@ async def test_a_live_page_ends_when_its_member_is_removed(service: Serving, acm
     assert (await one["viewer"].get(f"{one.base}/activity/live")).status_code == 303
     for visitor in one.visitors.values():
         await visitor.close()
+
+
+async def test_a_member_without_another_way_in_gets_a_new_link(visitors: People, service: Serving) -> None:
+    admin, base = visitors["admin"], f"{visitors.base}/settings"
+    page = (await admin.get(base)).text
+    viewer = page.split("viewer@acme.example")[1].split('name="id" value="')[1].split('"')[0]
+    made = await admin.post(f"{base}/members/link", {"id": viewer})
+    link = made.text.split("/signin/link/")[1].split('"')[0]
+    someone = Visitor(service.url)
+    await someone.get(f"/signin/link/{link}")
+    assert (await someone.post("/signin/link", {"token": link})).headers["location"] == visitors.base
+    assert (await someone.get(f"{visitors.base}/users")).status_code == 200
+    foreign = await visitors["operator"].post(f"{base}/members/link", {"id": str(UUID(int=7))})
+    assert foreign.status_code == 404
+    assert "member.link_created" in (await admin.get(f"{visitors.base}/audit")).text
+    await someone.close()
+
+
+async def test_what_only_operators_may_change_is_refused_and_not_passed_over(visitors: People) -> None:
+    admin, base = visitors["admin"], f"{visitors.base}/settings"
+    await admin.get(base)
+    assert (await admin.post(base, {})).status_code == 400
+    for form in ({"rate": "0", "burst": "1"}, {"state": "suspended"}, {"issuer": ""}):
+        answer = await admin.post(base, form)
+        assert (answer.status_code, "Only an operator" in answer.text) == (403, True), form
+
+
+async def test_a_form_that_is_asked_for_again_leads_to_its_page(visitors: People) -> None:
+    """A browser that reloads what a form showed asks for the form's address."""
+    for who, path, page in (
+        ("admin", f"{visitors.base}/integrations/entra/secrets", f"{visitors.base}/integrations/entra"),
+        ("guest", "/setup/secret", "/setup"),
+    ):
+        answer = await visitors[who].get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, page)
+
+
+async def test_a_tenant_is_found_wherever_it_stands(visitors: People) -> None:
+    page = (await visitors["operator"].get("/admin/tenants", params={"q": visitors.tenant.name.upper()})).text
+    assert f'href="/portal/{visitors.tenant.slug}"' in page
+    nowhere = (await visitors["operator"].get("/admin/tenants", params={"q": "no tenant has that"})).text
+    assert 'href="/portal/' not in nowhere
+
+
+async def test_the_guide_ticks_what_is_proven_and_no_more(visitors: People, service_database: Database) -> None:
+    """The tenant has a secret already, but nothing has come since the link was made."""
+
+    def ticked(page: str) -> list[str]:
+        return [part.split('"')[0] for part in page.split('class="tick done" id="tick-')[1:]]
+
+    assert ticked((await visitors["guest"].get("/setup")).text) == []
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{visitors.client.base_url}/Users", headers={"authorization": "Bearer hunter2"})
+    await logged(service_database, visitors.client.tenant_id, 1)
+    assert ticked((await visitors["guest"].get("/setup")).text) == ["1", "2", "3", "4"]
+    await visitors.client.get(f"/Users/{UUID(int=8)}")
+    await logged(service_database, visitors.client.tenant_id, 2)
+    assert ticked((await visitors["guest"].get("/setup")).text) == ["1", "2", "3", "4", "5"]

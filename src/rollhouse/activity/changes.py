@@ -8,7 +8,8 @@ import msgspec
 from rollhouse.activity.request_log import LoggedRequest
 
 VALUE_LIMIT = 120
-CHANGES_LIMIT = 20
+_FIRST = ("userName", "displayName", "active")
+"""What a person is told first of a change."""
 _UNTOLD = ("meta", "schemas", "id", "groups")
 
 
@@ -44,8 +45,9 @@ def steps_of(requests: list[LoggedRequest]) -> list[Step]:
 
 def _between(before: dict[str, str] | None, after: dict[str, str]) -> list[Change]:
     before = before or {}
-    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    return [Change(name, before.get(name, ""), after.get(name, "")) for name in names[:CHANGES_LIMIT]]
+    names = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+    names.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+    return [Change(name, before.get(name, ""), after.get(name, "")) for name in names]
 
 
 def _flat(text: str | None) -> dict[str, str] | None:

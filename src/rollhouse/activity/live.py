@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -15,7 +16,9 @@ LISTENERS_LIMIT = 1000
 LISTENERS_OF_A_TENANT = 50
 LISTENERS_OF_A_SESSION = 6
 PAUSE_SECONDS = 2.0
-"""After a failure of Redis; listeners look by themselves that often, too, so that an outage costs them no more than that."""
+"""After a failure of Redis, in which nobody asks it."""
+TELL_SECONDS = 0.25
+"""Longest wait for Redis: whoever tells has rows to write."""
 
 
 class Live:
@@ -27,6 +30,7 @@ class Live:
     def __init__(self, redis_url: str | None, *, is_ending: Callable[[], bool] = lambda: False) -> None:
         self.is_ending = is_ending
         self._redis = Redis.from_url(redis_url, protocol=2) if redis_url is not None else None
+        self._asks_again = 0.0
         self._listeners: dict[UUID, dict[asyncio.Event, UUID]] = {}
 
     @asynccontextmanager
@@ -49,13 +53,15 @@ class Live:
         return of_all < LISTENERS_LIMIT and len(of_tenant) < LISTENERS_OF_A_TENANT and of_tenant.count(session_id) < LISTENERS_OF_A_SESSION
 
     async def tell(self, tenants: list[UUID]) -> None:
-        """Wake the listeners of these tenants everywhere; without Redis in this process."""
-        if self._redis is None:
+        """Wake the listeners of these tenants everywhere; without Redis, or when it does not answer at once, in this process."""
+        if self._redis is None or time.monotonic() < self._asks_again:
             self._wake(tenants)
             return
         try:
-            await self._redis.publish(CHANNEL, b" ".join(str(one).encode() for one in tenants))
-        except (RedisError, OSError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._redis.publish(CHANNEL, b" ".join(str(one).encode() for one in tenants))
+        except (RedisError, OSError, TimeoutError):
+            self._asks_again = time.monotonic() + PAUSE_SECONDS
             self._wake(tenants)
 
     async def listen(self) -> None:

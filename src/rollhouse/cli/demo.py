@@ -2,7 +2,7 @@
 
 import click
 
-from rollhouse.cli.invocation import FAILED, Invocation, command, group, pass_invocation
+from rollhouse.cli.invocation import FAILED, Invocation, command, group, pass_invocation, program
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.simulate import choose_run_tag, demo_tenant, play, read_secret
 from rollhouse.simulator import ScenarioRequest
@@ -25,7 +25,7 @@ def entra(invocation: Invocation, rate: float) -> None:
     """Let a simulated Entra ID provision the demo tenant of a running `rollhouse dev`; watch it in the portal."""
     url, secret_file = demo_tenant(invocation, None, None)
     public_url = invocation.settings.public_url or ""
-    invocation.say(f"Watch it: {public_url}/portal/demo/activity (sign in with the link that `rollhouse dev` printed)")
+    invocation.say(f"Watch it: {public_url}/portal/demo/activity (a link to sign in: {program()} operator link you@example.com)")
     request = ScenarioRequest(
         url=url,
         secret=read_secret(secret_file, None),

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
-from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
+from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation, program
 from rollhouse.cli.redis import RedisServer, redis_program
 from rollhouse.cli.root import rollhouse
 from rollhouse.cli.serve import require_free, serve_until_stopped, with_address
@@ -198,7 +198,7 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
     }
     words = [
         f"Rollhouse is ready at {base} (metrics on port {settings.metrics_port}).",
-        f"Portal: {portal} (signs you in once; another one: rollhouse operator link {DEV_OPERATOR})",
+        f"Portal: {portal} (signs you in once; another one: {program()} operator link {DEV_OPERATOR})",
         f"Rate limits: {settings.rate_per_second}/s, burst {settings.burst}, {limits}.",
     ]
     if demo is not None:
@@ -211,7 +211,7 @@ def _announce(invocation: Invocation, settings: Settings, demo: tuple[str, str] 
             "",
             "Try it:",
             f"  curl -s -H 'Authorization: Bearer {secret}' {url}/Users",
-            "  rollhouse demo entra    (a simulated Entra ID provisions the demo tenant; look at it in the portal)",
+            f"  {program()} demo entra    (a simulated Entra ID provisions the demo tenant; look at it in the portal)",
             "",
             "Ctrl-C ends it; the data stays.",
         ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,11 @@ from rollhouse.tenancy.secrets import Peppers
 FAILED = 1
 USAGE = 2
 PRECONDITION = 3
+
+
+def program() -> str:
+    """How this program was called, so that a command that is printed can be pasted."""
+    return "rollhouse" if shutil.which("rollhouse") else sys.argv[0]
 
 
 class Precondition(click.ClickException):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from rollhouse.cli.invocation import Invocation, Precondition, command, group, moment_of, pass_invocation
+from rollhouse.cli.invocation import Invocation, Precondition, command, group, moment_of, pass_invocation, program
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
 from rollhouse.tenancy import credentials
@@ -63,7 +63,7 @@ def create(invocation: Invocation, slug: str, name: str) -> None:
     made = invocation.run(work)
     url = scim_url(invocation, made)
     invocation.show(
-        {"id": made.id, "slug": made.slug, "scim_url": url}, f"Tenant {made.slug} is ready.\n  Tenant URL  {url}\nNext: rollhouse secret create {made.slug}"
+        {"id": made.id, "slug": made.slug, "scim_url": url}, f"Tenant {made.slug} is ready.\n  Tenant URL  {url}\nNext: {program()} secret create {made.slug}"
     )
 
 

@@ -18,7 +18,8 @@ GLOBAL_TABLES = (
     "tenant_health",
     "tenants",
 )
-"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Five of them hold counts, times and ids alone."""
+"""The only tables that are bound to no tenant: the app role reads them before or outside any tenant. Five of them hold counts, times, ids,
+what was answered and which program asked: no word of a person."""
 DEFINER_FUNCTIONS = (
     "append_requests",
     "count_heads",

@@ -231,6 +231,7 @@ REQUESTS = Table(
     Index("requests_of_resource", "tenant_id", "resource_id", "id", postgresql_where=text("resource_id IS NOT NULL")),
     Index("requests_that_looked", "tenant_id", "looked_for", postgresql_where=text("looked_for IS NOT NULL")),
     Index("requests_that_failed", "tenant_id", "id", postgresql_where=text("status >= 400")),
+    Index("requests_by_kind", "tenant_id", "kind", "id", postgresql_where=text("kind <> 'read'")),
     postgresql_partition_by="RANGE (at)",
 )
 REQUEST_HOURS = Table(

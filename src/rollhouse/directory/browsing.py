@@ -13,7 +13,7 @@ from rollhouse.scim.keys import fold_text
 
 PAGE = 50
 FOUND_LIMIT = 200
-"""People that one search looks at for each of the four names."""
+"""Resources that one search looks at for each name that it looks for."""
 _LAST = UUID(int=(1 << 128) - 1)
 _SEARCHED = {"User": ("username", "displayname", "emails.value", "externalid"), "Group": ("displayname", "externalid")}
 _EXACT = ("externalid",)

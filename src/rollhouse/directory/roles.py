@@ -19,7 +19,7 @@ _SET = (
     " WHERE r.tenant_id = $1 AND r.id = $2 AND r.resource_type = 'Group'"
     " ON CONFLICT (tenant_id, group_id) DO UPDATE SET role = excluded.role RETURNING group_id"
 )
-_UNSET = "DELETE FROM rollhouse.group_roles WHERE tenant_id = $1 AND group_id = $2"
+_UNSET = "DELETE FROM rollhouse.group_roles WHERE tenant_id = $1 AND group_id = $2 RETURNING group_id"
 
 
 class GroupRole(msgspec.Struct, frozen=True):
@@ -46,13 +46,14 @@ async def set_role(database: Database, tenant_id: UUID, group_id: UUID, role: st
 
     Raises:
         InvalidValue: the role is longer than 100 characters or holds a control character.
-        NotFound: there is no such group.
+        NotFound: there is no such group to give one to.
     """
     if len(role) > ROLE_LIMIT:
         raise InvalidValue(f"A role has at most {ROLE_LIMIT} characters.")
     check_characters(role)
     async with database.transaction(tenant_id) as tx:
-        rows = await tx.fetch(_SET, tenant_id, group_id, role) if role else await tx.fetch(_UNSET + " RETURNING group_id", tenant_id, group_id)
+        rows = await tx.fetch(_SET, tenant_id, group_id, role) if role else await tx.fetch(_UNSET, tenant_id, group_id)
         if not rows and role:
             raise NotFound("There is no such group any more.")
-        await audit.append(tx, cause, "group.role_changed", "Group", group_id, ["role"])
+        if rows:
+            await audit.append(tx, cause, "group.role_changed", "Group", group_id, ["role"])

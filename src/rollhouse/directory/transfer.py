@@ -234,7 +234,7 @@ async def _import_memberships(database: Database, tenant: Tenant, batch: list[tu
 
 
 async def _complete_import(database: Database, tenant: Tenant, tally: Tally, manifest: Manifest, cause: Cause) -> None:
-    """Make sure that the tenant holds nothing else, and leave the import's one row in the audit."""
+    """Make sure that the tenant holds nothing else, and leave the row in the audit that says that the import is complete."""
     counts = {name: tally.resources.get(name, 0) for name in TYPES}
     if (counts, tally.memberships) != (manifest.resources, manifest.memberships):
         raise InvalidValue("The file holds other numbers of lines than its manifest says. Export the tenant again.")

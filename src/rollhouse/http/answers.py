@@ -14,7 +14,9 @@ _ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 _SCIM_TYPE = (b"content-type", SCIM_JSON.encode())
 _JSON_TYPE = (b"content-type", b"application/json")
 _BY_STATUS: dict[int, errors.ScimError] = {
-    404: errors.NotFound("There is no such endpoint. SCIM lives under /t/<tenant>/scim/v2, e.g. /t/<tenant>/scim/v2/Users."),
+    404: errors.NotFound(
+        "There is no such endpoint. Under the Tenant URL, /t/<tenant>/scim/v2, there are /Users, /Groups, /ServiceProviderConfig, /ResourceTypes and /Schemas."
+    ),
     405: errors.MethodNotAllowed("This endpoint does not have this method."),
     413: errors.PayloadTooLarge("The body is larger than this service takes. Send it in several requests."),
 }

@@ -49,7 +49,7 @@ def assemble(service: Service) -> Edge:
         Exception: by_path(refuse_fault, refuse_api_fault, guarded(service.portal, refuse_page_fault)),
     }
     litestar = Litestar(
-        route_handlers=[*health_routes(service), api_router(), scim_router(), oauth_router(service), portal_router(service.portal)],
+        route_handlers=[*health_routes(service), api_router(), scim_router(), oauth_router(service), portal_router()],
         state=State({"portal": service.portal}),
         lifespan=[serving],
         exception_handlers=refusals,

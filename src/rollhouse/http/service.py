@@ -19,7 +19,7 @@ from rollhouse.limits.gcra import Limit, Limiter, connect
 from rollhouse.portal.parts import Portal
 from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
-from rollhouse.telemetry.logs import log
+from rollhouse.telemetry.logs import log, log_fault
 from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
 from rollhouse.tenancy.access import CredentialGate, note_uses
 from rollhouse.tenancy.federation import KeyHosts, KeySets
@@ -90,8 +90,10 @@ class Service:
             raise SettingsError(f"ROLLHOUSE_REDIS_URL cannot be used: {error}; give one such as redis://redis:6379/0.") from None
         self.portal = self._portal(settings)
         self.request_log = RequestLog(self.database, self.live, gap_seconds=settings.cycle_gap_seconds)
+        self._request_log_days = settings.request_log_days
         LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
         self.problems = ["the database has not been checked yet"]
+        self._verified = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
 
     def _portal(self, settings: Settings) -> Portal:
@@ -114,7 +116,7 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
-        background = (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses, self.request_log.write, self.live.listen)
+        background = (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses, self._keep_days, self.request_log.write, self.live.listen)
         self._background = [asyncio.create_task(work()) for work in background]
 
     async def stop(self) -> None:
@@ -175,11 +177,14 @@ class Service:
             if found:
                 await asyncio.sleep(CHECK_SECONDS)
         log("service.ready")
-        await self._keep_days()
+        self._verified.set()
 
     async def _keep_days(self) -> None:
         """See to it that the request log has room for today, also where no worker runs."""
+        await self._verified.wait()
         while True:
-            with contextlib.suppress(ScimError):
-                await keep_days(self.database)
+            try:
+                await keep_days(self.database, kept_days=self._request_log_days)
+            except ScimError as error:
+                log_fault("request_log.days_not_kept", error, cure="it is tried again in an hour; if this line comes again, run: rollhouse doctor")
             await asyncio.sleep(KEEP_DAYS_SECONDS)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
@@ -14,13 +15,13 @@ from rollhouse.directory import browsing
 from rollhouse.journal.audit import Cause
 from rollhouse.portal.forms import PageRequest, id_in, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
-from rollhouse.scim.errors import InvalidValue, NotFound, ScimError
+from rollhouse.scim.errors import Forbidden, InvalidValue, NotFound, ScimError
 from rollhouse.tenancy import credentials, lifecycle, oauth, openid, people, setup_links, tenants
 from rollhouse.tenancy.federation import Trust
-from rollhouse.tenancy.sessions import Person, Session, create_sign_in_link
+from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
-RATE_LIMITS = (1, 100_000)
+RATE_LIMIT = 100_000
 USES_SHOWN = timedelta(minutes=15)
 """How far back the uses of old and new secrets are counted while they are exchanged."""
 
@@ -198,9 +199,13 @@ async def change_settings(request: PageRequest) -> Response[Any]:
     try:
         if "name" in form:
             await tenants.rename_tenant(portal_of(request).database, tenant.slug, form["name"], cause=_cause(request))
-        elif session.role == "operator" and "issuer" in form:
+        elif form.keys().isdisjoint(("issuer", "rate", "state")):
+            raise InvalidValue("The form says nothing that could be changed here. Open the page again.")
+        elif session.role != "operator":
+            raise Forbidden("Only an operator of the platform may change this. Ask one.")
+        elif "issuer" in form:
             await _set_provider(request, tenant, form)
-        elif session.role == "operator":
+        else:
             await _operate(request, tenant, form, _cause(request))
     except ScimError as error:
         return await _settings(request, error)
@@ -225,7 +230,7 @@ async def _operate(request: PageRequest, tenant: Tenant, form: dict[str, str], c
 
 @post("/portal/{slug:str}/settings/members", opt={"audience": "fresh-manager"})
 async def add_member(request: PageRequest) -> Response[Any]:
-    """A new member, and the link by which he signs in the first time."""
+    """A new member, and a link by which he signs in."""
     form = await read_form(request)
     tenant: Tenant = request.scope["state"]["tenant"]
     try:
@@ -233,7 +238,18 @@ async def add_member(request: PageRequest) -> Response[Any]:
         made = await people.add_member(portal_of(request).database, tenant, form.get("email", ""), role, cause=_cause(request))
     except ScimError as error:
         return await _settings(request, error)
-    token = await create_sign_in_link(portal_of(request).database, Person(tenant_id=tenant.id, member_id=made.id))
+    return await _link_of(request, made.id)
+
+
+@post("/portal/{slug:str}/settings/members/link", opt={"audience": "fresh-manager"})
+async def create_member_link(request: PageRequest) -> Response[Any]:
+    """A new link for a member who has no other way in."""
+    form = await read_form(request)
+    return await _link_of(request, id_in(form.get("id", "")))
+
+
+async def _link_of(request: PageRequest, member_id: UUID) -> Response[bytes]:
+    token = await people.create_member_link(portal_of(request).database, request.scope["state"]["tenant"], member_id, cause=_cause(request))
     return await _settings(request, None, new_link=f"{portal_of(request).public_url}/signin/link/{token}")
 
 
@@ -266,8 +282,8 @@ def _cause(request: PageRequest) -> Cause:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or len(text) > len(str(RATE_LIMITS[1])) or int(text) > RATE_LIMITS[1]:
-        raise InvalidValue(f"A limit is a whole number from 0 to {RATE_LIMITS[1]}.")
+    if not text.isdecimal() or len(text) > len(str(RATE_LIMIT)) or int(text) > RATE_LIMIT:
+        raise InvalidValue(f"A limit is a whole number from 0 to {RATE_LIMIT}.")
     return int(text)
 
 
@@ -283,5 +299,6 @@ ROUTES: list[HTTPRouteHandler] = [
     show_settings,
     change_settings,
     add_member,
+    create_member_link,
     remove_member,
 ]

@@ -1,6 +1,5 @@
 """The gate before every page: who looks, whether the page is for him, whether a form comes from our own page, and the headers of every answer."""
 
-import hashlib
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from rollhouse.portal.parts import Portal
 from rollhouse.scim.errors import Forbidden, NotFound, Unauthorized
 from rollhouse.tenancy.sessions import Session, find_session
-from rollhouse.tenancy.tenants import find_tenant
+from rollhouse.tenancy.tenants import Tenant, find_tenant
 
 Audience = Literal["file", "anybody", "operator", "tenant", "manager", "fresh-manager", "setup"]
 """For whom a route is: anybody (and a file, for which no session is looked up), a tenant's members and operators (`tenant`),
@@ -69,7 +68,8 @@ class PageGate(ASGIMiddleware):
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers_of(portal)]
+                given = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(one for one in headers_of(portal) if one[0] not in given)]
             await send(message)
 
         await next_app(scope, receive, send_with_headers)
@@ -91,7 +91,7 @@ async def _admit(portal: Portal, scope: Scope, session: Session | None) -> None:
             raise Forbidden(_NOT_YOURS)
         return
     slug = scope["path_params"]["slug"]
-    tenant = await find_tenant(portal.database, slug) if session.role != "setup" else None
+    tenant = await _tenant(portal, slug) if session.role != "setup" else None
     if tenant is None or (session.tenant_id is not None and session.tenant_id != tenant.id):
         raise NotFound("There is nothing under this address.")
     if audience != "tenant" and not session.manages:
@@ -99,6 +99,13 @@ async def _admit(portal: Portal, scope: Scope, session: Session | None) -> None:
     if audience == "fresh-manager" and not session.is_fresh:
         raise SignInAgain(_STALE)
     scope["state"]["tenant"] = tenant
+
+
+async def _tenant(portal: Portal, slug: str) -> Tenant | None:
+    try:
+        return await find_tenant(portal.database, slug)
+    except NotFound:
+        return None
 
 
 def _require_own_page(portal: Portal, headers: dict[bytes, bytes]) -> None:
@@ -115,8 +122,3 @@ def _cookies(header: bytes) -> dict[str, str]:
         return {name: morsel.value for name, morsel in SimpleCookie(header.decode("latin-1")[:4096]).items()}
     except CookieError:
         return {}
-
-
-def etag_of(body: bytes) -> str:
-    """A short name of a body, for addresses that change with it."""
-    return hashlib.sha256(body).hexdigest()[:12]

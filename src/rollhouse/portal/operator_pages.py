@@ -43,8 +43,8 @@ _URGENCY = {"failing": 0, "stalled": 1, "expiring": 2}
 ENDING_DAYS = 30
 
 
-async def _tiles(request: PageRequest, after: str = "") -> list[Tile]:
-    found = await tenants.page_of_tenants(portal_of(request).database, after=after, limit=TILES)
+async def _tiles(request: PageRequest, text: str = "") -> list[Tile]:
+    found = await tenants.page_of_tenants(portal_of(request).database, after=parameter(request, "after"), text=text, limit=TILES)
     known = await health.health_of_many(portal_of(request).database, [one.id for one in found])
     return [Tile(one, known.get(one.id, Health(one.id))) for one in found]
 
@@ -52,7 +52,7 @@ async def _tiles(request: PageRequest, after: str = "") -> list[Tile]:
 @get("/admin", opt={"audience": "operator"})
 async def show_overview(request: PageRequest) -> Response[bytes]:
     """A tile for each tenant, the day as lines, and what needs somebody."""
-    tiles = await _tiles(request, parameter(request, "after"))
+    tiles = await _tiles(request)
     hours = await health.hours_of_all(portal_of(request).database, datetime.now(UTC) - timedelta(hours=24))
     series: dict[str, list[float]] = {"requests": [], "writes": [], "failed": [], "refused": []}
     for back in range(23, -1, -1):
@@ -78,8 +78,8 @@ async def list_tenants(request: PageRequest) -> Response[bytes]:
 
 
 async def _tenants(request: PageRequest, error: ScimError | None) -> Response[bytes]:
-    text = parameter(request, "q").strip().lower()
-    tiles = [one for one in await _tiles(request, parameter(request, "after")) if text in one.tenant.slug or text in one.tenant.name.lower()]
+    text = parameter(request, "q").strip()
+    tiles = await _tiles(request, text)
     more = tiles[-1].tenant.slug if len(tiles) == TILES else None
     return render(request, "tenants.html", status=200 if error is None else error.status, tiles=tiles, q=text, more=more, error=error)
 

@@ -133,7 +133,9 @@ def refuse_page(request: PageRequest, error: ScimError) -> Response[Any]:
 
 
 def refuse_framework_page(request: PageRequest, error: HTTPException) -> Response[Any]:
-    """The page for what the framework itself refuses: unknown addresses and methods."""
+    """The page for what the framework itself refuses: unknown addresses and methods; a form's address asked for again leads to its page."""
+    if error.status_code == errors.MethodNotAllowed.status and request.method == "GET":
+        return go_to(request.scope["path"].rsplit("/", 1)[0] or "/")
     return refuse_page(request, _BY_STATUS.get(error.status_code) or errors.BadRequest("The request cannot be read."))
 
 
@@ -154,10 +156,3 @@ def guarded(portal: Portal, refuse: Callable[..., Response[Any]]) -> Callable[..
         return made
 
     return answer
-
-
-REFUSALS: dict[type[Exception], Callable[..., Response[Any]]] = {
-    ScimError: refuse_page,
-    HTTPException: refuse_framework_page,
-    Exception: refuse_page_fault,
-}

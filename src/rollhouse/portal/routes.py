@@ -9,8 +9,7 @@ from litestar.params import FromPath
 from rollhouse.portal import connection, operator_pages, reports, setup_guide, sign_in, tenant_pages
 from rollhouse.portal.forms import FORM_BYTES_LIMIT
 from rollhouse.portal.gate import PageGate
-from rollhouse.portal.pages import REFUSALS, STATIC, STATIC_PATH, guarded
-from rollhouse.portal.parts import Portal
+from rollhouse.portal.pages import STATIC, STATIC_PATH
 from rollhouse.scim.errors import NotFound
 
 PATHS = ("/admin", "/portal", "/setup", "/signin", "/signout", "/choices", STATIC_PATH)
@@ -36,12 +35,11 @@ async def get_file(name: FromPath[str]) -> Response[bytes]:
     return Response(found[0], media_type=found[1], headers={"cache-control": f"public, max-age={_WEEK_SECONDS}"})
 
 
-def portal_router(portal: Portal) -> Router:
+def portal_router() -> Router:
     """The pages for operators, members of tenants and guests."""
     return Router(
         "/",
         middleware=[PageGate()],
-        exception_handlers={kind: guarded(portal, refuse) for kind, refuse in REFUSALS.items()},
         request_max_body_size=FORM_BYTES_LIMIT,
         route_handlers=[get_file, *sign_in.ROUTES, *tenant_pages.ROUTES, *reports.ROUTES, *connection.ROUTES, *setup_guide.ROUTES, *operator_pages.ROUTES],
     )

@@ -28,7 +28,6 @@ from rollhouse.tenancy.sessions import Person, Session
 from rollhouse.tenancy.setup_links import SetupLink
 from rollhouse.tenancy.tenants import Tenant
 
-STEPS = 10
 REACHED_STEP, SECRET_STEP, TESTED_STEP, PILOT_STEP, CONNECTED_STEP = 4, 5, 6, 9, 10
 NEWEST = 8
 CYCLES_OF_A_CONNECTION = 2
@@ -40,7 +39,6 @@ class Progress(msgspec.Struct, frozen=True):
     """What has really happened since the link was made: the requests that tick a step, and the newest ones."""
 
     health: Health
-    has_secret: bool
     tested: LoggedRequest | None
     pilot_request: LoggedRequest | None
     pilot: Found | None
@@ -63,17 +61,16 @@ class Progress(msgspec.Struct, frozen=True):
         if self.tested is not None:
             return TESTED_STEP
         if self.newest:
-            return SECRET_STEP if self.has_secret else REACHED_STEP
+            return SECRET_STEP if any(one.kind != "refused" for one in self.newest) else REACHED_STEP
         return 0
 
     def is_done(self, step: int) -> bool:
         """Whether a step is ticked: it is proven, or a later one is."""
-        return step <= self.step or (step == SECRET_STEP and self.has_secret)
+        return step <= self.step
 
 
 async def progress_of(portal: Portal, tenant: Tenant, since: UUID) -> Progress:
     """How far a tenant's connection has come, by its requests after an id (whose order is the order of time)."""
-    secrets = await credentials.list_secrets(portal.database, tenant)
     known = await health.health_of(portal.database, tenant.id)
     async with portal.database.transaction(tenant.id) as tx:
         tested = await request_log.first_request(tx, since, kind="read")
@@ -81,8 +78,7 @@ async def progress_of(portal: Portal, tenant: Tenant, since: UUID) -> Progress:
         pilot = await browsing.find_resource(tx, pilot_request.resource_id) if pilot_request is not None and pilot_request.resource_id is not None else None
         newest = await request_log.list_requests(tx, Wanted(after=since, limit=NEWEST))
         counts = await browsing.count_resources(tx)
-    has_secret = any(one.state == "active" for one in secrets)
-    return Progress(known, has_secret, tested, pilot_request, pilot, newest, counts.get("User", 0), counts.get("Group", 0))
+    return Progress(known, tested, pilot_request, pilot, newest, counts.get("User", 0), counts.get("Group", 0))
 
 
 @get("/setup/{token:str}", opt={"audience": "anybody"})

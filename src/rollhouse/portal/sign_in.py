@@ -1,4 +1,4 @@
-"""Signing in and out: by one-time link, or with a password and a second factor; language and theme, which anybody may choose."""
+"""Signing in and out: by one-time link, with a password and a second factor, or by an identity provider; language and theme, which anybody may choose."""
 
 import base64
 import re
@@ -219,7 +219,7 @@ def _tenant_in(path: str) -> str:
 
 def _own_path(text: str) -> str:
     """A path of ours to go on to; "" for anything that a browser might take for another site's."""
-    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text and text.isprintable() and "\r" not in text
+    is_own = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
     return text if is_own else ""
 
 

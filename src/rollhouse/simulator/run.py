@@ -43,9 +43,8 @@ class ScenarioRequest:
     members: int = 0
     """Members of bigGroup; 0 is 50,000 times the scale."""
     timeout_seconds: float = 30.0
-    pause_seconds: float = 0.0
-    """Between two cycles; Entra ID's own 2,400 make it a day's work."""
-    """Whether to sleep 40 minutes between cycles."""
+    pause_seconds: float | None = 0.0
+    """Between two cycles; None is the interval of the profile, as a rule Entra ID's 40 minutes."""
 
 
 async def run_scenario(request: ScenarioRequest, progress: Progress | None = None) -> Report:

@@ -30,7 +30,7 @@ class Stage:
     directory: Directory
     job: Job
     snapshot: Snapshot
-    pause_seconds: float = 0.0
+    pause_seconds: float | None = 0.0
     divergences: list[Divergence] = field(default_factory=list)
     cycles: list[CycleRecord] = field(default_factory=list)
     quiet_writes: int = -1
@@ -92,8 +92,8 @@ class Stage:
         self.divergences.append(Divergence(self.job.cycle, resource, why))
 
     async def _cycle(self, kind: str, run: Callable[[Job], Awaitable[None]]) -> CycleRecord:
-        if self.pause_seconds and self.job.cycle:
-            await asyncio.sleep(self.pause_seconds)
+        if self.job.cycle:
+            await asyncio.sleep(self.profile.cycle_interval_seconds if self.pause_seconds is None else self.pause_seconds)
         tally = self.job.client.tally
         requests, writes = tally.requests, tally.writes
         await run(self.job)

@@ -30,6 +30,7 @@ SKEW_SECONDS = 60
 DESCRIBED_SECONDS = 300.0
 """How long a provider's description of itself is believed."""
 TEXT_LIMIT = 500
+DESCRIBED_LIMIT = 100
 SCOPE = "openid email profile"
 _WRONG = "The identity provider's answer cannot be used. Sign in again from the start."
 _UNVERIFIED = "The identity provider does not say that {email} is verified. Let it send the claim email_verified; in Entra ID add the optional claim xms_edov."
@@ -60,7 +61,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whom the provider vouches for; an address that is not verified binds nobody, but whoever is bound already comes in."""
+    """Whom the provider vouches for; an address that is not verified makes nobody a member or an operator the first time."""
 
     issuer: str
     subject: str
@@ -78,7 +79,7 @@ class _Description(msgspec.Struct, frozen=True):
 
 
 class SignIn:
-    """The ways to providers; keeps what at most some hundred of them say of themselves, for five minutes."""
+    """The ways to providers; keeps what at most a hundred of them say of themselves, for five minutes."""
 
     def __init__(self, key_sets: KeySets, redirect_uri: str) -> None:
         self._key_sets = key_sets
@@ -155,6 +156,8 @@ class SignIn:
             raise Unavailable("The identity provider says that it is another one; check the issuer.", retry_after_seconds=60)
         for endpoint in (found.token_endpoint, found.jwks_uri):
             check_issuer(self.hosts, endpoint)
+        if len(self._described) >= DESCRIBED_LIMIT:
+            del self._described[next(iter(self._described))]
         self._described[provider.issuer] = (time.monotonic(), found)
         return found
 

@@ -19,6 +19,7 @@ from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
 from rollhouse.scim.errors import InvalidValue, NotFound, Unauthorized, Uniqueness, check_characters, quoted
 from rollhouse.scim.keys import fold_text, index_key
+from rollhouse.tenancy.sessions import Person, create_sign_in_link
 from rollhouse.tenancy.tenants import Tenant
 
 EMAIL_LIMIT = 254
@@ -64,6 +65,7 @@ _END_LINKS = "DELETE FROM rollhouse.sign_in_links WHERE operator_id = $1 AND use
 _USE_CODE = "UPDATE rollhouse.operators SET totp_last = $2 WHERE id = $1 AND totp_last < $2 RETURNING id"
 _MEMBER = "id, email, role, created, subject IS NOT NULL AS is_bound"
 _LIST_MEMBERS = f"SELECT {_MEMBER} FROM rollhouse.members WHERE tenant_id = $1 ORDER BY email_key LIMIT 200"
+_FIND_MEMBER = "SELECT FROM rollhouse.members WHERE tenant_id = $1 AND id = $2"
 _ADD_MEMBER = f"INSERT INTO rollhouse.members (tenant_id, id, email, email_key, role, created_by) VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_MEMBER}"
 _REMOVE_MEMBER = "DELETE FROM rollhouse.members WHERE tenant_id = $1 AND id = $2 RETURNING id"
 
@@ -182,6 +184,19 @@ async def list_members(database: Database, tenant: Tenant) -> Sequence[Member]:
     """The tenant's members, at most 200."""
     async with database.transaction(tenant.id) as tx:
         return [Member(*row) for row in await tx.fetch(_LIST_MEMBERS, tenant.id)]
+
+
+async def create_member_link(database: Database, tenant: Tenant, member_id: UUID, *, cause: Cause) -> str:
+    """The token of a link that signs the member in once, within 24 hours.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    async with database.transaction(tenant.id) as tx:
+        if not await tx.fetch(_FIND_MEMBER, tenant.id, member_id):
+            raise NotFound("There is no such member.")
+        await audit.append(tx, cause, "member.link_created", "Member", member_id)
+    return await create_sign_in_link(database, Person(tenant_id=tenant.id, member_id=member_id))
 
 
 async def remove_member(database: Database, tenant: Tenant, member_id: UUID, *, cause: Cause) -> None:

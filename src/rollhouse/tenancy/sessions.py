@@ -16,7 +16,6 @@ IDLE_MINUTES = 30
 FRESH_MINUTES = 15
 """How long ago somebody may have signed in who makes a secret (threat T28)."""
 LINK_HOURS = 24
-SETUP_SESSION_HOURS = 12
 SEEN_SECONDS = 30
 """The last use of a session is written at most this often."""
 TOKEN_CHARACTERS = 43
@@ -120,9 +119,8 @@ def hash_token(token: str) -> bytes:
 async def start_session(database: Database, person: Person) -> Started:
     """A new session with a new token: whoever knew an older one of this browser knows nothing of this one (threat T36)."""
     token, session_id = new_token(), new_id()
-    hours = SETUP_SESSION_HOURS if person.setup_link_id is not None else ABSOLUTE_HOURS
     values = (person.operator_id, person.tenant_id, person.member_id, person.setup_link_id)
-    await database.query(_START, session_id, hash_token(token), secrets.token_urlsafe(18), *values, hours)
+    await database.query(_START, session_id, hash_token(token), secrets.token_urlsafe(18), *values, ABSOLUTE_HOURS)
     return Started(token, session_id)
 
 
@@ -133,7 +131,7 @@ async def find_session(database: Database, token: str) -> Session | None:
     """
     if len(token) != TOKEN_CHARACTERS or not token.isascii():
         return None
-    rows = await database.look_up(_FIND, hash_token(token))
+    rows = await database.look_up(_FIND, hash_token(token), is_for_stranger=True)
     if not rows:
         return None
     found = rows[0]
@@ -183,7 +181,7 @@ async def sweep_sessions(database: Database) -> None:
 
 
 async def create_sign_in_link(database: Database, person: Person, *, hours: int = LINK_HOURS) -> str:
-    """The token of a link that signs one person in, once, within 24 hours."""
+    """The token of a link that signs one person in, once, within so many hours."""
     token = new_token()
     await database.query(_LINK, hash_token(token), person.operator_id, person.tenant_id, person.member_id, hours)
     return token

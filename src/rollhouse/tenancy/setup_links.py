@@ -10,6 +10,7 @@ from rollhouse.database.pool import Database
 from rollhouse.journal import audit
 from rollhouse.journal.audit import Cause
 from rollhouse.scim.errors import Conflict, NotFound, Unauthorized
+from rollhouse.tenancy.credentials import lock_credentials
 from rollhouse.tenancy.sessions import hash_token, new_token
 from rollhouse.tenancy.tenants import Tenant
 
@@ -39,6 +40,7 @@ _CREATE = (
     f" VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(days => $6)) RETURNING {_COLUMNS}"
 )
 _LIST = f"SELECT {_COLUMNS} FROM rollhouse.setup_links WHERE tenant_id = $1 ORDER BY id DESC LIMIT 50"
+_COUNT_LIVE = "SELECT count(*) FROM rollhouse.setup_links WHERE tenant_id = $1 AND revoked IS NULL AND expires > clock_timestamp()"
 _OPEN = (
     "UPDATE rollhouse.setup_links SET opened = coalesce(opened, clock_timestamp()) WHERE token_hash = $1 AND revoked IS NULL"
     f" AND expires > clock_timestamp() RETURNING {_COLUMNS}"
@@ -52,12 +54,12 @@ async def create_setup_link(database: Database, tenant: Tenant, provider: str, *
     """A new link and its token, which is stored as a hash and so never shown again.
 
     Raises:
-        Conflict: ten are live already.
+        Conflict: ten are live already, or the tenant is being deleted.
     """
     token, link_id = new_token(), new_id()
     async with database.transaction(tenant.id) as tx:
-        live = [row for row in await tx.fetch(_LIST, tenant.id) if row["is_live"]]
-        if len(live) >= MOST_LIVE:
+        await lock_credentials(tx)
+        if (await tx.fetch(_COUNT_LIVE, tenant.id))[0][0] >= MOST_LIVE:
             raise Conflict(f"{MOST_LIVE} links are live already. Revoke one of them first.")
         rows = await tx.fetch(_CREATE, link_id, tenant.id, hash_token(token), provider, cause.actor, DAYS)
         await audit.append(tx, cause, "setup_link.created", "SetupLink", link_id)

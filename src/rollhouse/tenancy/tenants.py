@@ -67,7 +67,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = "id, slug, name, status, rate_per_second, burst, created, reads_while_suspended, purge_after, version, last_modified"
 _CREATE = f"INSERT INTO rollhouse.tenants (id, slug, name) VALUES ($1, $2, $3) RETURNING {COLUMNS}"
 _LIST = f"SELECT {COLUMNS} FROM rollhouse.tenants ORDER BY slug"
-_PAGE = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug > $1 ORDER BY slug LIMIT $2"
+_PAGE = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug > $1 AND (strpos(slug, $3) > 0 OR strpos(lower(name), $3) > 0) ORDER BY slug LIMIT $2"
 _FIND = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug = $1"
 _FIND_BY_ID = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE id = $1"
 PAGE_LIMIT = 200
@@ -127,9 +127,9 @@ async def list_tenants(database: Database) -> Sequence[Tenant]:
     return [_tenant(row) for row in await database.query(_LIST)]
 
 
-async def page_of_tenants(database: Database, *, after: str = "", limit: int = PAGE_LIMIT) -> list[Tenant]:
-    """The tenants behind the slug `after`, in order of slug; at most 200."""
-    return [_tenant(row) for row in await database.query(_PAGE, after, min(limit, PAGE_LIMIT))]
+async def page_of_tenants(database: Database, *, after: str = "", text: str = "", limit: int = PAGE_LIMIT) -> list[Tenant]:
+    """The tenants behind the slug `after` whose slug or name holds the text, in order of slug; at most 200."""
+    return [_tenant(row) for row in await database.query(_PAGE, after, min(limit, PAGE_LIMIT), text.lower())]
 
 
 async def find_tenant(database: Database, slug: str) -> Tenant:

@@ -35,7 +35,7 @@ ERASED_AT_ONCE = 100
 NOTICES_SECONDS = 60.0
 SESSIONS_SECONDS = 600.0
 COUNTS_DAYS = 90
-"""How long the counts of requests by hour are kept."""
+"""How long the counts of requests by hour, of failures and of heads are kept."""
 LONGEST_PAUSE_SECONDS = 60.0
 """Longest pause before a job that failed is tried again, unless its interval is longer."""
 GRACE_SECONDS = 3.0
