@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from rollhouse.activity.live import LISTENERS_OF_A_SESSION, LISTENERS_OF_A_TENANT, Live
+from rollhouse.activity.live import LISTENERS_OF_A_SESSION, LISTENERS_OF_A_TENANT, TELL_SECONDS, Live
 from tests.limits.conftest import RedisServer, redis_server  # noqa: F401 - a fixture
 
 
@@ -62,3 +62,16 @@ async def test_a_session_and_a_tenant_have_their_share_of_the_listeners() -> Non
         assert not live.has_room(tenant, uuid4())
         assert live.has_room(uuid4(), session)
     assert live.has_room(tenant, session)
+
+
+async def test_a_silent_redis_holds_up_nobody_who_tells(redis_server: RedisServer) -> None:  # noqa: F811
+    tenant = uuid4()
+    async with two(redis_server.url) as (writer, _), writer.listening(tenant, uuid4()) as heard:
+        redis_server.send(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(20 * TELL_SECONDS):
+                for _ in range(200):  # one wait, then nobody asks for two seconds
+                    await writer.tell([tenant])
+            assert heard.is_set()
+        finally:
+            redis_server.send(signal.SIGCONT)
