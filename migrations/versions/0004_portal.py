@@ -14,7 +14,8 @@ TABLES = (
         email text NOT NULL,
         email_key text COLLATE "C" NOT NULL UNIQUE,
         password_hash text,
-        totp_secret text,
+        totp_secret bytea,
+        pepper_version integer,
         totp_last bigint NOT NULL DEFAULT 0,
         issuer text COLLATE "C",
         subject text COLLATE "C",
@@ -34,7 +35,6 @@ TABLES = (
         subject text COLLATE "C",
         resource_id uuid,
         created timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
-        created_by text,
         PRIMARY KEY (tenant_id, id),
         UNIQUE (tenant_id, email_key),
         UNIQUE (tenant_id, issuer, subject)
@@ -151,15 +151,53 @@ ENDING = (
     "REVOKE ALL ON FUNCTION rollhouse.ending_credentials FROM PUBLIC",
 )
 
+TAIL = (
+    # The newest requests of all tenants, without what was sent or answered: those of the tenants that asked last, each read in order.
+    """
+    CREATE FUNCTION rollhouse.newest_requests(p_limit integer)
+    RETURNS TABLE (slug text, id uuid, at timestamptz, method text, path text, status integer, microseconds integer, scim_type text, reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_sort = off SET enable_bitmapscan = off SET enable_seqscan = off
+    BEGIN ATOMIC
+        SELECT t.slug, r.id, r.at, r.method, r.path, r.status, r.microseconds, r.scim_type, r.reason
+        FROM (SELECT h.tenant_id FROM rollhouse.tenant_health h WHERE h.last_request IS NOT NULL ORDER BY h.last_request DESC LIMIT least(p_limit, 100)) h
+        JOIN rollhouse.tenants t ON t.id = h.tenant_id
+        CROSS JOIN LATERAL (SELECT q.* FROM rollhouse.requests q WHERE q.tenant_id = h.tenant_id ORDER BY q.id DESC LIMIT least(p_limit, 100)) r
+        ORDER BY r.id DESC LIMIT least(p_limit, 100);
+    END
+    """,
+    "REVOKE ALL ON FUNCTION rollhouse.newest_requests FROM PUBLIC",
+)
+
+PEPPERS = (
+    # What is sealed needs its pepper, too.
+    """
+    CREATE OR REPLACE FUNCTION rollhouse.pepper_versions() RETURNS TABLE (pepper_version integer, live bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT v, count(*) FROM (
+            SELECT c.pepper_version AS v FROM rollhouse.credentials c
+            WHERE c.revoked IS NULL AND (c.expires IS NULL OR c.expires > clock_timestamp())
+            UNION ALL
+            SELECT k.pepper_version FROM rollhouse.operator_keys k
+            WHERE k.revoked IS NULL AND (k.expires IS NULL OR k.expires > clock_timestamp())
+            UNION ALL
+            SELECT p.pepper_version FROM rollhouse.identity_providers p WHERE p.client_secret IS NOT NULL
+            UNION ALL
+            SELECT o.pepper_version FROM rollhouse.operators o WHERE o.totp_secret IS NOT NULL
+        ) used GROUP BY v ORDER BY v;
+    END
+    """,
+)
+
 GRANTS = (
     "GRANT SELECT, INSERT, UPDATE ON rollhouse.operators, rollhouse.setup_links TO rollhouse_app",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON rollhouse.members, rollhouse.identity_providers, rollhouse.group_roles, rollhouse.notices, rollhouse.sign_in_links, rollhouse.sessions TO rollhouse_app",
-    "GRANT EXECUTE ON FUNCTION rollhouse.ending_credentials TO rollhouse_app",
+    "GRANT EXECUTE ON FUNCTION rollhouse.ending_credentials, rollhouse.newest_requests TO rollhouse_app",
 )
 
 
 def upgrade() -> None:
     """Only adds, save for the list of what a purge empties."""
     op.execute("SET LOCAL lock_timeout = '2s'")
-    for statement in (*TABLES, *POLICIES, *LIFE, *ENDING, *GRANTS):
+    for statement in (*TABLES, *POLICIES, *LIFE, *ENDING, *TAIL, *PEPPERS, *GRANTS):
         op.execute(statement)

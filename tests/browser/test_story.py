@@ -1,6 +1,7 @@
 """The product's story as people walk it, in a real browser, with the simulator as Entra ID."""
 
 import asyncio
+import re
 import subprocess
 from pathlib import Path
 
@@ -88,6 +89,7 @@ async def test_from_a_new_tenant_to_a_connected_one(
     # The customer's IT administrator, without an account.
     guest = await window(chromium, portal.url)
     await guest.go(link)
+    await guest.submit("text=Begin")
     assert guest.page.url == f"{portal.url}/setup", "the token is not in the address any more"
     live = guest.page.locator("#live")
     await expect(live).to_contain_text("Waiting for the first request")
@@ -107,6 +109,10 @@ async def test_from_a_new_tenant_to_a_connected_one(
     await provision(url, kept)
     await expect(live).to_contain_text("Connected", timeout=SECONDS)
     await expect(live.locator(".done")).to_have_count(10)
+    countdown = live.locator("time.countdown")
+    told = await countdown.inner_text()
+    await expect(countdown).not_to_have_text(told, timeout=SECONDS)
+    assert re.fullmatch(r"[0-9]+:[0-5][0-9]", await countdown.inner_text())
 
     # What arrived is on the dashboard, and a deactivation shows as it happens.
     await admin.go(f"/portal/{slug}/users")

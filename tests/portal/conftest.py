@@ -74,7 +74,9 @@ async def everybody(service: Serving, database: Database, client: ScimClient) ->
     visitors = {name: await Visitor(service.url).sign_in(database, person) for name, person in persons.items()}
     _, token = await setup_links.create_setup_link(database, tenant, "entra", cause=UNATTENDED)
     guest = Visitor(service.url)
-    assert (await guest.get(f"/setup/{token}")).status_code == 303
+    assert token in (await guest.get(f"/setup/{token}")).text
+    assert (await guest.get("/setup")).status_code == 401, "looking at a link begins nothing"
+    assert (await guest.post("/setup", {"token": token})).status_code == 303
     await guest.get("/setup")
     visitors |= {"guest": guest, "nobody": Visitor(service.url)}
     return People(tenant, visitors, client)

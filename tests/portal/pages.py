@@ -40,6 +40,7 @@ PAGES: dict[tuple[str, str], Role] = {
     ("GET", "/portal/{slug:str}/users"): TENANT,
     ("GET", "/portal/{slug:str}/users/{resource_id:str}"): TENANT,
     ("GET", "/setup"): SETUP,
+    ("POST", "/setup"): ANYBODY,
     ("GET", "/setup/live"): SETUP,
     ("POST", "/setup/secret"): SETUP,
     ("GET", "/setup/{token:str}"): ANYBODY,

@@ -23,7 +23,10 @@ PEOPLE = 3000
 async def crowd(database: Database, users: Scope) -> Scope:
     """A tenant of three thousand people, all of them in one group."""
     tenant_id = users.tenant_id
-    people = [{"schemas": [USER_URN], "userName": f"user{number}@acme.example", "displayName": f"User {number}"} for number in range(PEOPLE)]
+    people = [
+        {"schemas": [USER_URN], "userName": f"user{number}@acme.example", "displayName": f"User {number}", "active": number % 3 != 0}
+        for number in range(PEOPLE)
+    ]
     ids: list[UUID] = []
     for start in range(0, PEOPLE, 1000):
         ids += await insert_resources(database, tenant_id, USER, people[start : start + 1000])
@@ -58,6 +61,7 @@ class Watched:
 LOOKS: dict[str, Any] = {
     "the newest": lambda tx: browsing.newest_resources(tx, "User"),
     "the next page": lambda tx: browsing.newest_resources(tx, "User", before=UUID(int=(1 << 128) - 1)),
+    "the inactive": lambda tx: browsing.newest_resources(tx, "User", state="inactive"),
     "few found": lambda tx: browsing.search_resources(tx, "User", "user2999"),
     "many found": lambda tx: browsing.search_resources(tx, "User", "user"),
     "nobody found": lambda tx: browsing.search_resources(tx, "User", "zzz"),
@@ -67,6 +71,14 @@ LOOKS: dict[str, Any] = {
     "a rare kind": lambda tx: request_log.list_requests(tx, Wanted(kind="deleted")),
     "the pilot": lambda tx: request_log.first_request(tx, UUID(int=0), kind="created", resource_type="User"),
 }
+
+
+async def test_a_page_of_the_active_reads_ids_up_to_its_bound_and_the_documents_of_a_page(database: Database, crowd: Scope) -> None:
+    async with database.transaction(crowd.tenant_id) as tx:
+        watched = Watched(tx)
+        page = await browsing.newest_resources(watched, "User", state="active")  # type: ignore[arg-type]
+    assert (len(page.found), len(watched.asked)) == (browsing.PAGE, 3)
+    assert watched.most_rows <= browsing.LOOKED_AT
 
 
 @pytest.mark.parametrize("name", LOOKS)
@@ -81,7 +93,7 @@ async def test_a_look_reads_a_page_and_not_the_directory(database: Database, cro
 
 async def test_a_page_of_a_large_group_reads_its_own_members_alone(database: Database, crowd: Scope) -> None:
     async with database.transaction(crowd.tenant_id) as tx:
-        (group,) = await browsing.newest_resources(tx, "Group")
+        (group,) = (await browsing.newest_resources(tx, "Group")).found
         watched = Watched(tx)
         first = await browsing.members_of(watched, group.id)  # type: ignore[arg-type]
         second = await browsing.members_of(watched, group.id, after=first[-1].id)  # type: ignore[arg-type]

@@ -12,7 +12,10 @@ from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
 from rollhouse.portal.gate import CONTENT_SECURITY_POLICY
 from rollhouse.scim.errors import Unauthorized
-from rollhouse.tenancy import people, sessions, setup_links, tenants
+from rollhouse.tenancy import openid, people, sessions, setup_links, tenants
+from rollhouse.tenancy.federation import KeyHosts
+from rollhouse.tenancy.openid import Provider
+from rollhouse.tenancy.secrets import Peppers, new_pepper
 from rollhouse.tenancy.sessions import Person
 from tests.activity.test_request_log import logged
 from tests.conftest import PEPPER, Cluster, new_client
@@ -29,6 +32,8 @@ ALLOWED = {
     SETUP: {"guest"},
 }
 REFUSED = {401, 403, 404}
+
+PEPPERS = Peppers.parse(PEPPER)
 
 
 def address(path: str, visitors: People) -> str:
@@ -48,7 +53,11 @@ async def test_every_page_is_for_whom_it_is_and_nobody_else(visitors: People, ro
     """Whoever it is not for is refused, or asked to sign in; a page of a tenant is, for another tenant's people, one that never was."""
     visitor = visitors[role]
     for (method, path), audience in PAGES.items():
-        if path in ("/signout", "/setup/live", "/portal/{slug:str}/activity/live") or path.startswith(("/signin", "/setup/{token")):
+        if (
+            (method, path) == ("POST", "/setup")
+            or path in ("/signout", "/setup/live", "/portal/{slug:str}/activity/live")
+            or path.startswith(("/signin", "/setup/{token"))
+        ):
             continue  # ends the session, or does not end by itself; each has its own test
         where = address(path, visitors)
         response = await (visitor.get(where) if method == "GET" else visitor.post(where, {"label": "by a test"}))
@@ -305,7 +314,7 @@ async def test_an_open_live_part_does_not_hold_up_the_end(embedded_cluster: Clus
 async def test_passwords_cannot_be_tried_for_long(service: Serving, service_database: Database) -> None:
     """Ten tries, then one in half a minute, also with the right one; a one-time link still lets in."""
     operator = await people.ensure_operator(service_database, "guessed@rollhouse.example", cause=UNATTENDED)
-    await people.set_password(service_database, operator.id, "a sentence is a good one", totp_secret=None, cause=UNATTENDED)
+    await people.set_password(service_database, PEPPERS, operator.id, "a sentence is a good one", totp_secret=None, cause=UNATTENDED)
     serving = Visitor(service.url)
     answers = [await serving.post("/signin", {"email": "GUESSED@rollhouse.example", "password": f"wrong {number} wrong wrong"}) for number in range(14)]
     statuses = [answer.status_code for answer in answers]
@@ -318,6 +327,41 @@ async def test_passwords_cannot_be_tried_for_long(service: Serving, service_data
     await serving.sign_in(service_database, Person(operator_id=operator.id))
     assert (await serving.get("/admin")).status_code == 200
     await serving.close()
+
+
+@pytest.mark.threat("T27")
+async def test_second_factors_and_client_secrets_are_stored_sealed_and_follow_the_pepper(service_database: Database, acme: ScimClient) -> None:
+    import pyotp
+
+    secret, password = pyotp.random_base32(), "a sentence is a good one"
+    tenant = await tenants.find_tenant(service_database, acme.base_url.split("/")[4])
+    hosts = KeyHosts.parse("idp.example.com")
+    provider = Provider("https://idp.example.com", "portal", "a client secret", owns_addresses=True)
+    operator = await people.ensure_operator(service_database, "sealed@rollhouse.example", cause=UNATTENDED)
+    await people.set_password(service_database, PEPPERS, operator.id, password, totp_secret=secret, cause=UNATTENDED)
+    await openid.set_provider(service_database, PEPPERS, hosts, tenant, provider, cause=UNATTENDED)
+
+    async def stored() -> list[tuple[int, bytes]]:
+        rows = list(await service_database.query("SELECT pepper_version, totp_secret FROM rollhouse.operators WHERE id = $1", operator.id))
+        async with service_database.transaction(tenant.id) as tx:
+            rows += await tx.fetch("SELECT pepper_version, client_secret FROM rollhouse.identity_providers")
+        return [tuple(row) for row in rows]
+
+    async def needing(version: int) -> int:
+        rows = await service_database.query("SELECT live FROM rollhouse.pepper_versions() WHERE pepper_version = $1", version)
+        return rows[0]["live"] if rows else 0
+
+    assert not any(secret.encode() in sealed or b"a client secret" in sealed for _, sealed in await stored())
+    was = await needing(PEPPERS.current)
+    both = Peppers.parse(f"99:{new_pepper().partition(':')[2]},{PEPPER}")
+    await people.verify_operator(service_database, both, "sealed@rollhouse.example", password, pyotp.TOTP(secret).now())
+    assert await openid.provider_of(service_database, both, tenant) == provider
+    assert [version for version, _ in await stored()] == [99, 99]
+    assert (await needing(PEPPERS.current), await needing(99)) == (was - 2, 2)
+    with pytest.raises(Unauthorized, match="cannot be read any more"):
+        await people.verify_operator(service_database, PEPPERS, "sealed@rollhouse.example", password, pyotp.TOTP(secret).now())
+    await openid.set_provider(service_database, PEPPERS, hosts, tenant, None, cause=UNATTENDED)
+    await people.set_password(service_database, PEPPERS, operator.id, password, totp_secret=None, cause=UNATTENDED)
 
 
 async def test_sessions_and_links_that_have_ended_are_swept_away(service: Serving, service_database: Database) -> None:
@@ -340,7 +384,9 @@ async def test_a_new_password_ends_all_other_sessions_and_unused_links(service: 
     mine, stolen = [await sessions.start_session(service_database, person) for _ in range(2)]
     link = await sessions.create_sign_in_link(service_database, person)
 
-    await people.set_password(service_database, operator.id, "a sentence is a good one", totp_secret=None, session_id=mine.session_id, cause=UNATTENDED)
+    await people.set_password(
+        service_database, PEPPERS, operator.id, "a sentence is a good one", totp_secret=None, session_id=mine.session_id, cause=UNATTENDED
+    )
 
     assert await sessions.find_session(service_database, mine.token) is not None
     assert await sessions.find_session(service_database, stolen.token) is None

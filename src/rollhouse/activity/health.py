@@ -72,15 +72,34 @@ class Headcount(msgspec.Struct, frozen=True):
     count: int
 
 
-class Cluster(msgspec.Struct, frozen=True):
-    """Failures of one kind: method, resource type, status and reason in one text."""
+class Failures(msgspec.Struct, frozen=True):
+    """A tenant's failures of one kind: method, resource type, status and reason in one text."""
 
-    tenant_id: UUID
-    slug: str
     fingerprint: str
     first_seen: datetime
     last_seen: datetime
     count: int
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """Failures of one kind at all tenants: how many there are, at how many tenants, and the three that have most of them."""
+
+    fingerprint: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+    tenants: int
+    slugs: list[str]
+
+
+class Need(msgspec.Struct, frozen=True):
+    """A tenant that somebody must look at: it is failing, it has stalled, or its secret is expiring (`at` says when); `of` is how many there are."""
+
+    state: Literal["failing", "stalled", "expiring"]
+    slug: str
+    name: str
+    at: datetime | None
+    of: int
 
 
 _COLUMNS = ", ".join(Health.__struct_fields__)
@@ -89,11 +108,20 @@ _ALL = f"SELECT {_COLUMNS} FROM rollhouse.tenant_health WHERE tenant_id = ANY ($
 _HOURS = "SELECT hour, kind, count FROM rollhouse.request_hours WHERE tenant_id = $1 AND hour >= $2 ORDER BY hour, kind"
 _ALL_HOURS = "SELECT hour, kind, sum(count)::bigint FROM rollhouse.request_hours WHERE hour >= $1 GROUP BY hour, kind ORDER BY hour, kind"
 _CLUSTERS = (
-    "SELECT f.tenant_id, t.slug, f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
-    " JOIN rollhouse.tenants t ON t.id = f.tenant_id WHERE f.last_seen >= $1 ORDER BY f.last_seen DESC LIMIT $2"
+    "SELECT f.fingerprint, min(f.first_seen), max(f.last_seen), sum(f.count)::bigint, count(*), (array_agg(t.slug ORDER BY f.count DESC))[1:3]"
+    " FROM rollhouse.request_failures f JOIN rollhouse.tenants t ON t.id = f.tenant_id WHERE f.last_seen >= $1"
+    " GROUP BY f.fingerprint ORDER BY count(*) DESC, max(f.last_seen) DESC LIMIT $2"
+)
+_NEEDS = (
+    "SELECT n.state, t.slug, t.name, n.at, count(*) OVER () FROM ("
+    "SELECT h.tenant_id, CASE WHEN h.failures_since_success >= $1 THEN 'failing' ELSE 'stalled' END AS state, NULL::timestamptz AS at"
+    " FROM rollhouse.tenant_health h WHERE h.failures_since_success >= $1 OR h.last_success < $2"
+    " UNION ALL SELECT e.tenant_id, 'expiring', min(e.expires) FROM rollhouse.ending_credentials($3) e GROUP BY e.tenant_id"
+    ") n JOIN rollhouse.tenants t ON t.id = n.tenant_id WHERE t.status = 'active'"
+    " ORDER BY array_position('{failing,stalled,expiring}', n.state), n.at, t.slug LIMIT $4"
 )
 _FAILURES = (
-    "SELECT f.tenant_id, '' AS slug, f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
+    "SELECT f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
     " WHERE f.tenant_id = $1 AND f.last_seen >= $2 ORDER BY f.count DESC, f.fingerprint LIMIT $3"
 )
 _HEADCOUNTS = "SELECT day, resource_type, count FROM rollhouse.headcounts WHERE tenant_id = $1 AND day >= $2 ORDER BY day, resource_type"
@@ -122,9 +150,9 @@ async def hours_of_all(database: Database, since: datetime) -> list[Hour]:
     return [_hour(row) for row in await database.look_up(_ALL_HOURS, since)]
 
 
-async def failures_of(database: Database, tenant_id: UUID, since: datetime) -> list[Cluster]:
+async def failures_of(database: Database, tenant_id: UUID, since: datetime) -> list[Failures]:
     """The tenant's failures that were seen again since then, the most frequent first; at most 20."""
-    return [Cluster(*row) for row in await database.look_up(_FAILURES, tenant_id, since, FAILURES_LIMIT)]
+    return [Failures(*row) for row in await database.look_up(_FAILURES, tenant_id, since, FAILURES_LIMIT)]
 
 
 async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> list[Headcount]:
@@ -133,8 +161,14 @@ async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> lis
 
 
 async def failure_clusters(database: Database, since: datetime) -> list[Cluster]:
-    """Failures of all tenants that were seen again since then, the last seen first; at most 100."""
+    """Failures of all tenants that were seen again since then, the most widespread first; at most 100."""
     return [Cluster(*row) for row in await database.look_up(_CLUSTERS, since, CLUSTERS_LIMIT)]
+
+
+async def needs_of_all(database: Database, *, ending_days: int, limit: int) -> list[Need]:
+    """Which tenants need somebody, the most urgent first: those that fail, those that stalled, those whose secret ends within so many days."""
+    stalled = datetime.now(UTC) - STALLED_AFTER
+    return [Need(*row) for row in await database.look_up(_NEEDS, FAILURES_IN_A_ROW, stalled, ending_days, limit)]
 
 
 def _hour(row: Row) -> Hour:

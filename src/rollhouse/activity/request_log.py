@@ -214,6 +214,25 @@ async def list_requests(tx: Transaction, wanted: Wanted) -> list[LoggedRequest]:
     return [LoggedRequest(*row) for row in rows]
 
 
+class Headline(msgspec.Struct, frozen=True):
+    """A request of any tenant without what was sent or answered: no word of a person."""
+
+    slug: str
+    id: UUID
+    at: datetime
+    method: str
+    path: str
+    status: int
+    microseconds: int
+    scim_type: str | None
+    reason: str | None
+
+
+async def newest_of_all(database: Database, *, limit: int) -> list[Headline]:
+    """The newest requests of all tenants, newest first."""
+    return [Headline(*row) for row in await database.look_up("SELECT * FROM rollhouse.newest_requests($1)", limit)]
+
+
 async def writes_of(tx: Transaction, resource_id: UUID, *, limit: int = PAGE_LIMIT) -> list[LoggedRequest]:
     """The newest writes of one resource that were answered well, with their bodies."""
     return [LoggedRequest(*row) for row in await tx.fetch(_WRITES, tx.tenant_id, resource_id, min(limit, PAGE_LIMIT))]

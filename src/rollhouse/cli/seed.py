@@ -74,7 +74,7 @@ def seeded_user(slug: str, number: int) -> Document:
         "externalId": f"{slug}-{number}",
         "displayName": f"User {number}",
         "name": {"givenName": "User", "familyName": str(number)},
-        "active": True,
+        "active": number % 20 != 19,  # noqa: PLR2004 - one in twenty has left
         "title": "Engineer",
         "emails": [{"value": f"{name}@mail.{slug}.example", "type": "work", "primary": True}],
         "phoneNumbers": [{"value": f"+47 22 {number:08d}", "type": "work"}],

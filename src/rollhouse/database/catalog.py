@@ -28,6 +28,7 @@ DEFINER_FUNCTIONS = (
     "erase_requests",
     "forget_old_counts",
     "keep_request_days",
+    "newest_requests",
     "note_uses",
     "pepper_versions",
     "purge_tenant",

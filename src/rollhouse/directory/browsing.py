@@ -2,13 +2,14 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from rollhouse.database.pool import Row, Transaction
 from rollhouse.directory.queries import after_prefix
+from rollhouse.scim.comparison import RARE
 from rollhouse.scim.keys import fold_text
 
 PAGE = 50
@@ -18,12 +19,24 @@ _LAST = UUID(int=(1 << 128) - 1)
 _SEARCHED = {"User": ("username", "displayname", "emails.value", "externalid"), "Group": ("displayname", "externalid")}
 _EXACT = ("externalid",)
 
+LOOKED_AT = 2000
+"""Resources that one page of active ones looks at: behind a long row of inactive ones a page may be short, and the next one goes on."""
+INACTIVE_COUNTED = 10_000
+
+State = Literal["active", "inactive"]
+
 _COLUMNS = "id, document, version, created, last_modified"
-_NEWEST = f"SELECT {_COLUMNS} FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
+_NEWEST = "SELECT id FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
+_INACTIVE_KEYS = f"FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = 'User' AND k.attribute = 'active' AND k.key = '{RARE}'"
+_INACTIVE = f"SELECT k.resource_id {_INACTIVE_KEYS} AND k.resource_id < $2 ORDER BY k.resource_id DESC LIMIT $3"
+_COUNT_INACTIVE = f"SELECT count(*) FROM (SELECT {_INACTIVE_KEYS} LIMIT {INACTIVE_COUNTED}) inactive"
 # One look into the index for each id, whatever the statistics say: for a tenant that grew since, `id = ANY` reads all it has.
 _SOME = (
     f"SELECT r.* FROM unnest($2::uuid[]) AS wanted (id) CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM rollhouse.resources"
     " WHERE tenant_id = $1 AND id = wanted.id OFFSET 0) r ORDER BY r.id DESC"
+)
+_INACTIVE_AMONG = (
+    f"SELECT wanted.id FROM unnest($2::uuid[]) AS wanted (id) CROSS JOIN LATERAL (SELECT {_INACTIVE_KEYS} AND k.resource_id = wanted.id OFFSET 0) k"
 )
 _COUNTS = "SELECT resource_type, sum(count)::bigint AS count FROM rollhouse.resource_counts WHERE tenant_id = $1 GROUP BY resource_type"
 _SIZES = "SELECT group_id, count(*) AS count FROM rollhouse.memberships WHERE tenant_id = $1 AND group_id = ANY ($2) GROUP BY group_id"
@@ -80,17 +93,41 @@ class Found(msgspec.Struct, frozen=True):
         return self.document.get("active") is not False
 
 
+class Page(msgspec.Struct, frozen=True):
+    """Resources of one page; `more` is the id that the next page begins behind, None on the last one."""
+
+    found: list[Found]
+    more: UUID | None
+
+
 async def count_resources(tx: Transaction) -> dict[str, int]:
     """How many resources of each type the tenant has, from the maintained counters."""
     return {row["resource_type"]: row["count"] for row in await tx.fetch(_COUNTS, tx.tenant_id)}
 
 
-async def newest_resources(tx: Transaction, resource_type: str, *, before: UUID | None = None, limit: int = PAGE) -> list[Found]:
-    """The resources made before the one of that id, the newest first; at most `limit`."""
-    return [_found(row) for row in await tx.fetch(_NEWEST, tx.tenant_id, resource_type, before or _LAST, limit)]
+async def count_inactive(tx: Transaction) -> int:
+    """How many users may not use their accounts; 10,000 stands for as many and more."""
+    return int((await tx.fetch(_COUNT_INACTIVE, tx.tenant_id))[0][0])
 
 
-async def search_resources(tx: Transaction, resource_type: str, text: str) -> list[Found]:
+async def newest_resources(tx: Transaction, resource_type: str, *, before: UUID | None = None, state: State | None = None) -> Page:
+    """The resources made before the one of that id, the newest first, or those of one state."""
+    if state == "inactive":
+        ids = [row[0] for row in await tx.fetch(_INACTIVE, tx.tenant_id, before or _LAST, PAGE)]
+        return Page(await _some(tx, ids), ids[-1] if len(ids) == PAGE else None)
+    looked_at = PAGE if state is None else LOOKED_AT
+    ids = [row[0] for row in await tx.fetch(_NEWEST, tx.tenant_id, resource_type, before or _LAST, looked_at)]
+    more = ids[-1] if len(ids) == looked_at else None
+    if state is not None:
+        inactive = await _inactive_among(tx, ids)
+        ids = [one for one in ids if one not in inactive]
+        if len(ids) > PAGE:
+            ids = ids[:PAGE]
+            more = ids[-1]
+    return Page(await _some(tx, ids), more)
+
+
+async def search_resources(tx: Transaction, resource_type: str, text: str, *, state: State | None = None) -> list[Found]:
     """The resources one of whose names begins with the text, the newest first: user name, display name, e-mail or external id; at most 50.
 
     Each name is a range of an index; the cost does not depend on how many people there are.
@@ -105,7 +142,18 @@ async def search_resources(tx: Transaction, resource_type: str, text: str) -> li
             f" AND k.attribute = ${at - 2} AND k.key >= ${at - 1} AND k.key < ${at} ORDER BY k.key LIMIT {FOUND_LIMIT})"
         )
     found = {row[0] for row in await tx.fetch(" UNION ".join(parts), *values)}
-    return [_found(row) for row in await tx.fetch(_SOME, tx.tenant_id, sorted(found, reverse=True)[:PAGE])]
+    if state is not None:
+        inactive = await _inactive_among(tx, list(found))
+        found = found & inactive if state == "inactive" else found - inactive
+    return await _some(tx, sorted(found, reverse=True)[:PAGE])
+
+
+async def _inactive_among(tx: Transaction, ids: list[UUID]) -> set[UUID]:
+    return {row[0] for row in await tx.fetch(_INACTIVE_AMONG, tx.tenant_id, ids)}
+
+
+async def _some(tx: Transaction, ids: list[UUID]) -> list[Found]:
+    return [_found(row) for row in await tx.fetch(_SOME, tx.tenant_id, ids)] if ids else []
 
 
 async def find_resource(tx: Transaction, resource_id: UUID) -> Found | None:

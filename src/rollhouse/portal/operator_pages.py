@@ -9,7 +9,8 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from rollhouse.activity import health
+from rollhouse.activity import health, request_log
+from rollhouse.activity.explanations import explain
 from rollhouse.activity.health import Health
 from rollhouse.database.health import schema_findings
 from rollhouse.database.migrations import newest_revision
@@ -17,12 +18,13 @@ from rollhouse.journal.audit import Cause
 from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import ScimError
-from rollhouse.tenancy import credentials, tenants
+from rollhouse.tenancy import tenants
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
 TILES = 200
-ATTENTION = 5
+ATTENTION = 10
+TAIL = 50
 WEEK = timedelta(days=7)
 PACKAGES = ("rollhouse", "litestar", "granian", "asyncpg", "sqlalchemy", "redis", "msgspec")
 
@@ -39,7 +41,6 @@ class Tile(msgspec.Struct, frozen=True):
         return self.health.state() if self.tenant.status == "active" else self.tenant.status
 
 
-_URGENCY = {"failing": 0, "stalled": 1, "expiring": 2}
 ENDING_DAYS = 30
 
 
@@ -62,13 +63,9 @@ async def show_overview(request: PageRequest) -> Response[bytes]:
         series["writes"].append(sum(count for kind, count in counts.items() if kind not in ("read", "failed", "refused")))
         series["failed"].append(counts.get("failed", 0))
         series["refused"].append(counts.get("refused", 0))
-    ends = await credentials.ending(portal_of(request).database, ENDING_DAYS)
-    found = [(_URGENCY[one.state], one.state, one) for one in tiles if one.state in _URGENCY]
-    found += [(_URGENCY["expiring"], "expiring", one) for one in tiles if one.tenant.id in ends]
-    attention = sorted(found, key=lambda one: (one[0], one[2].tenant.slug))[:ATTENTION]
-    return render(
-        request, "overview.html", tiles=tiles, series=series, attention=attention, ends=ends, more=tiles[-1].tenant.slug if len(tiles) == TILES else None
-    )
+    attention = await health.needs_of_all(portal_of(request).database, ending_days=ENDING_DAYS, limit=ATTENTION)
+    more = tiles[-1].tenant.slug if len(tiles) == TILES else None
+    return render(request, "overview.html", tiles=tiles, series=series, attention=attention, more=more)
 
 
 @get("/admin/tenants", opt={"audience": "operator"})
@@ -98,9 +95,11 @@ async def create_tenant(request: PageRequest) -> Response[Any]:
 
 
 @get("/admin/requests", opt={"audience": "operator"})
-async def show_failures(request: PageRequest) -> Response[bytes]:
-    """Failures of all tenants, the same ones together."""
-    return render(request, "failures.html", clusters=await health.failure_clusters(portal_of(request).database, datetime.now(UTC) - WEEK))
+async def show_requests(request: PageRequest) -> Response[bytes]:
+    """Failures of all tenants, the same ones together, and the newest requests of all."""
+    clusters = await health.failure_clusters(portal_of(request).database, datetime.now(UTC) - WEEK)
+    newest = await request_log.newest_of_all(portal_of(request).database, limit=TAIL)
+    return render(request, "requests.html", clusters=clusters, newest=newest, explain=explain)
 
 
 @get("/admin/platform", opt={"audience": "operator"})
@@ -116,6 +115,6 @@ ROUTES: list[HTTPRouteHandler] = [
     show_overview,
     list_tenants,
     create_tenant,
-    show_failures,
+    show_requests,
     show_platform,
 ]

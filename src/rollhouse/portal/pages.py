@@ -44,6 +44,12 @@ def _ago(moment: datetime | None) -> str:
     return f"{seconds} s"
 
 
+def _until(moment: datetime) -> str:
+    """How long until something is to be, in minutes and seconds; 0:00 when it is due. The script of the pages counts on from there."""
+    seconds = max(0, int((moment - datetime.now(UTC)).total_seconds()))
+    return f"{seconds // 60}:{seconds % 60:02}"
+
+
 def _pretty(text: str | None) -> str:
     """JSON over several lines; what is none stays as it is."""
     try:
@@ -62,7 +68,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"ago": _ago, "pretty": _pretty, "urlquery": urlencode}
+    made.filters |= {"ago": _ago, "until": _until, "pretty": _pretty, "urlquery": urlencode}
     made.globals |= {"charts": charts, "languages": languages, "static": STATIC_PATH}
     return made
 

@@ -64,6 +64,11 @@ class Progress(msgspec.Struct, frozen=True):
             return SECRET_STEP if any(one.kind != "refused" for one in self.newest) else REACHED_STEP
         return 0
 
+    @property
+    def fails_at(self) -> int | None:
+        """The step that the newest request says is wrong: a secret that was refused."""
+        return SECRET_STEP if self.newest and self.newest[0].kind == "refused" else None
+
     def is_done(self, step: int) -> bool:
         """Whether a step is ticked: it is proven, or a later one is."""
         return step <= self.step
@@ -82,9 +87,16 @@ async def progress_of(portal: Portal, tenant: Tenant, since: UUID) -> Progress:
 
 
 @get("/setup/{token:str}", opt={"audience": "anybody"})
-async def open_link(request: PageRequest, token: FromPath[str]) -> Response[Any]:
+async def show_link(request: PageRequest, token: FromPath[str]) -> Response[bytes]:
+    """A button, not the session itself: no other site is to begin one by a link or a picture."""
+    return render(request, "setup_link.html", token=token[: sessions.TOKEN_CHARACTERS])
+
+
+@post("/setup", opt={"audience": "anybody"})
+async def open_link(request: PageRequest) -> Response[Any]:
     """A session for a guest, and an address without the token in it."""
-    link = await setup_links.open_setup_link(portal_of(request).database, token)
+    form = await read_form(request)
+    link = await setup_links.open_setup_link(portal_of(request).database, form.get("token", ""))
     old: Session | None = request.scope["state"]["session"]
     if old is not None:
         await sessions.end_session(portal_of(request).database, old.id)
@@ -154,6 +166,7 @@ async def follow(request: PageRequest) -> Stream:
 
 
 ROUTES: list[HTTPRouteHandler] = [
+    show_link,
     open_link,
     show_guide,
     create_secret,

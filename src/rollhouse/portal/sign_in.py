@@ -57,7 +57,7 @@ async def sign_in(request: PageRequest) -> Response[Any]:
     portal = portal_of(request)
     await portal.tries.count(fold_text(email, case_exact=False)[: people.EMAIL_LIMIT], portal.source_of(request.scope))
     try:
-        operator = await people.verify_operator(portal_of(request).database, email, form.get("password", ""), form.get("code", "").strip())
+        operator = await people.verify_operator(portal.database, portal.peppers, email, form.get("password", ""), form.get("code", "").strip())
     except Unauthorized as error:
         return _form(request, _own_path(form.get("next", "")), error)
     return await _begin(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin", request.scope["state"]["session"])
@@ -140,6 +140,7 @@ async def set_password(request: PageRequest) -> Response[Any]:
         _check_code(secret, form.get("code", "").strip())
         await people.set_password(
             portal_of(request).database,
+            portal_of(request).peppers,
             session.operator_id,
             form.get("password", ""),
             totp_secret=secret,

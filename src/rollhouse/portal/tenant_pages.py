@@ -15,7 +15,7 @@ from rollhouse.activity.explanations import explain
 from rollhouse.activity.request_log import LoggedRequest, Wanted
 from rollhouse.database.pool import Database
 from rollhouse.directory import browsing, roles
-from rollhouse.directory.browsing import Found
+from rollhouse.directory.browsing import Found, Page, State
 from rollhouse.journal import audit
 from rollhouse.journal.audit import Cause, Entry
 from rollhouse.portal import charts
@@ -31,6 +31,8 @@ LINES = 50
 GROUPS_IN_PICTURE = 40
 AUDITED = 200
 MONTH = timedelta(days=30)
+_PLACES = {"User": "users", "Group": "groups"}
+_STATES: dict[str, State] = {"active": "active", "inactive": "inactive"}
 _KINDS = ("created", "updated", "deactivated", "deleted", "read", "refused", "failed")
 
 
@@ -60,14 +62,19 @@ async def list_groups(request: PageRequest) -> Response[bytes]:
 
 async def _list(request: PageRequest, resource_type: str, template: str) -> Response[bytes]:
     tenant: Tenant = request.scope["state"]["tenant"]
-    text, before = parameter(request, "q").strip(), position(request, "before")
+    text, state = parameter(request, "q").strip(), _STATES.get(parameter(request, "state"))
+    is_user = resource_type == "User"
     async with portal_of(request).database.transaction(tenant.id) as tx:
-        found = await (browsing.search_resources(tx, resource_type, text) if text else browsing.newest_resources(tx, resource_type, before=before))
-        counts = await browsing.count_resources(tx)
-        sizes = await browsing.sizes_of(tx, [one.id for one in found]) if resource_type == "Group" else {}
-    more = found[-1].id if len(found) == browsing.PAGE and not text else None
-    boxes = [charts.Box(one.name, sizes.get(one.id, 0), f"/portal/{tenant.slug}/groups/{one.id}") for one in found[:GROUPS_IN_PICTURE]]
-    return render(request, template, found=found, count=counts.get(resource_type, 0), q=text, more=more, sizes=sizes, boxes=boxes)
+        if text:
+            page = Page(await browsing.search_resources(tx, resource_type, text, state=state), None)
+        else:
+            page = await browsing.newest_resources(tx, resource_type, before=position(request, "before"), state=state)
+        count = (await browsing.count_resources(tx)).get(resource_type, 0)
+        inactive = await browsing.count_inactive(tx) if is_user else 0
+        sizes = await browsing.sizes_of(tx, [one.id for one in page.found]) if not is_user else {}
+    boxes = [charts.Box(one.name, sizes.get(one.id, 0), f"/portal/{tenant.slug}/groups/{one.id}") for one in page.found[:GROUPS_IN_PICTURE]]
+    values: dict[str, Any] = {"count": count, "inactive": inactive, "counted": browsing.INACTIVE_COUNTED, "sizes": sizes, "boxes": boxes}
+    return render(request, template, found=page.found, more=page.more, q=text, state=state, **values)
 
 
 @get("/portal/{slug:str}/users/{resource_id:str}", opt={"audience": "tenant"})
@@ -141,7 +148,8 @@ async def show_audit(request: PageRequest) -> Response[bytes]:
     tenant: Tenant = request.scope["state"]["tenant"]
     async with portal_of(request).database.transaction(tenant.id) as tx:
         entries = await audit.newest_entries(tx, before=position(request, "before"), limit=LINES)
-    return render(request, "audit.html", entries=entries, more=entries[-1].id if len(entries) == LINES else None)
+        people = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.target_type in _PLACES])
+    return render(request, "audit.html", entries=entries, people=people, places=_PLACES, as_id=UUID, more=entries[-1].id if len(entries) == LINES else None)
 
 
 def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:

@@ -6,6 +6,8 @@ from rollhouse.scim.keys import fold_date_time, fold_text, index_key
 from rollhouse.scim.schemas import COMMON, Attribute, ResourceType
 
 Comparable = dict[str, Any]
+RARE = "false"
+"""The key of a rare boolean."""
 
 
 def is_exact(attribute: Attribute) -> bool:
@@ -62,7 +64,7 @@ def path_of(urn: str | None, attribute: Attribute) -> tuple[str, ...]:
 
 def index_entries(resource_type: ResourceType, compared: Comparable) -> set[tuple[str, str]]:
     """The (index name, key) rows of a resource, e.g. `("emails.value", "ann@acme.example")`; long keys in their short form."""
-    entries = set()
+    entries = {(name, RARE) for name in resource_type.rare if compared.get(name) is False}
     for name in resource_type.indexed:
         urn, rest = resource_type.split_urn(name)
         steps = rest.split(".")

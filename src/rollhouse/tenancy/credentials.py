@@ -105,12 +105,6 @@ async def revoke_secret(database: Database, tenant: Tenant, name: str, *, cause:
     return Credential(*rows[0])
 
 
-async def ending(database: Database, days: int) -> dict[UUID, datetime]:
-    """When the first live secret of a tenant ends, of each tenant that has one which ends within so many days; at most 1,000 secrets."""
-    rows = await database.query("SELECT * FROM rollhouse.ending_credentials($1)", days)
-    return {row["tenant_id"]: row["expires"] for row in reversed(rows)}
-
-
 async def lock_credentials(tx: Transaction) -> None:
     """Let one transaction at a time count and add credentials of the tenant, and none while it is being deleted.
 

@@ -180,7 +180,7 @@ class KeySets:
         """Replace the keys, so that a withdrawn one is gone; a key server that does not answer well leaves them as they are."""
         entry.tried = self._clock()
         try:
-            keys = _read_keys(await _download(self.hosts, url))
+            keys = _read_keys(await download(self.hosts, url))
         except (aiohttp.ClientError, InvalidValue, OSError, ValueError) as error:
             log("federation.keys_not_fetched", error=type(error).__name__, known=len(entry.keys))
             return
@@ -286,8 +286,8 @@ def require_public(addresses: list[str]) -> None:
             raise OSError("the key server's name leads to an address that is not public")
 
 
-async def _download(hosts: KeyHosts, url: str) -> bytes:
-    """The body of a key server's answer; it follows no redirect and takes at most three seconds and 256 KiB.
+async def download(hosts: KeyHosts, url: str) -> bytes:
+    """The body of an answer of a key server, or of what a provider says of itself; it follows no redirect and takes at most three seconds and 256 KiB.
 
     Raises:
         InvalidValue: keys may not be fetched from there.

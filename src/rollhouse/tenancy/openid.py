@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import httpx2
 import msgspec
 from authlib.integrations.base_client import OAuthError
@@ -17,7 +18,7 @@ from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
 from rollhouse.scim.errors import InvalidValue, Unauthorized, Unavailable, Uniqueness, quoted
 from rollhouse.tenancy import people
-from rollhouse.tenancy.federation import ALGORITHMS, KeyHosts, KeySets
+from rollhouse.tenancy.federation import ALGORITHMS, KeyHosts, KeySets, download
 from rollhouse.tenancy.secrets import Peppers
 from rollhouse.tenancy.sessions import Person
 from rollhouse.tenancy.tenants import Tenant
@@ -25,7 +26,6 @@ from rollhouse.tenancy.tenants import Tenant
 ATTEMPT_SECONDS = 600
 """How long somebody may take at his identity provider."""
 FETCH_SECONDS = 5.0
-BYTES_LIMIT = 256 * 1024
 SKEW_SECONDS = 60
 DESCRIBED_SECONDS = 300.0
 """How long a provider's description of itself is believed."""
@@ -146,11 +146,8 @@ class SignIn:
         url = provider.issuer.rstrip("/") + "/.well-known/openid-configuration"
         check_issuer(self.hosts, provider.issuer)
         try:
-            async with httpx2.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False, trust_env=False) as client:
-                answer = await client.get(url)
-            answer.raise_for_status()
-            found = msgspec.json.decode(answer.content[:BYTES_LIMIT], type=_Description)
-        except (httpx2.HTTPError, ValueError, msgspec.DecodeError) as error:
+            found = msgspec.json.decode(await download(self.hosts, url), type=_Description)
+        except (aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError) as error:
             raise _away(error) from None
         if found.issuer != provider.issuer:
             raise Unavailable("The identity provider says that it is another one; check the issuer.", retry_after_seconds=60)
@@ -222,6 +219,7 @@ _SET_PROVIDER = (
     " ON CONFLICT (tenant_id) DO UPDATE SET issuer = excluded.issuer, client_id = excluded.client_id, client_secret = excluded.client_secret,"
     " pepper_version = excluded.pepper_version"
 )
+_SEAL_ANEW = "UPDATE rollhouse.identity_providers SET client_secret = $2, pepper_version = $3 WHERE tenant_id = $1 AND client_secret = $4"
 _UNSET_PROVIDER = "DELETE FROM rollhouse.identity_providers WHERE tenant_id = $1"
 # Who is bound comes first: a second entry with a new address of his is not him.
 _BIND_MEMBER = (
@@ -241,8 +239,11 @@ async def provider_of(database: Database, peppers: Peppers, tenant: Tenant) -> P
         rows = await tx.fetch(_PROVIDER, tenant.id)
     if not rows:
         return None
-    sealed = rows[0]["client_secret"]
-    secret = peppers.unseal(rows[0]["pepper_version"], sealed) if sealed is not None else None
+    sealed, version = rows[0]["client_secret"], rows[0]["pepper_version"]
+    secret = peppers.unseal(version, sealed) if sealed is not None else None
+    if secret is not None and version != peppers.current:
+        async with database.transaction(tenant.id) as tx:
+            await tx.fetch(_SEAL_ANEW, tenant.id, peppers.seal(secret), peppers.current, sealed)
     return Provider(rows[0]["issuer"], rows[0]["client_id"], secret, owns_addresses=True)
 
 

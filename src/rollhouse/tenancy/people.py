@@ -19,6 +19,7 @@ from rollhouse.journal import audit
 from rollhouse.journal.audit import PLATFORM, Cause
 from rollhouse.scim.errors import InvalidValue, NotFound, Unauthorized, Uniqueness, check_characters, quoted
 from rollhouse.scim.keys import fold_text, index_key
+from rollhouse.tenancy.secrets import Peppers
 from rollhouse.tenancy.sessions import Person, create_sign_in_link
 from rollhouse.tenancy.tenants import Tenant
 
@@ -57,16 +58,17 @@ class Member(msgspec.Struct, frozen=True):
 
 _OPERATOR = "id, email, password_hash IS NOT NULL AS has_password, totp_secret IS NOT NULL AS has_totp"
 _CREATE_OPERATOR = f"INSERT INTO rollhouse.operators (id, email, email_key) VALUES ($1, $2, $3) ON CONFLICT (email_key) DO NOTHING RETURNING {_OPERATOR}"
-_FIND_OPERATOR = f"SELECT {_OPERATOR}, password_hash, totp_secret, totp_last FROM rollhouse.operators WHERE email_key = $1 AND disabled IS NULL"
+_FIND_OPERATOR = f"SELECT {_OPERATOR}, password_hash, totp_secret, pepper_version FROM rollhouse.operators WHERE email_key = $1 AND disabled IS NULL"
 _OPERATOR_BY_ID = f"SELECT {_OPERATOR} FROM rollhouse.operators WHERE id = $1 AND disabled IS NULL"
-_SET_PASSWORD = "UPDATE rollhouse.operators SET password_hash = $2, totp_secret = $3, totp_last = 0 WHERE id = $1"  # noqa: S105 - a statement
+_SET_PASSWORD = "UPDATE rollhouse.operators SET password_hash = $2, totp_secret = $3, pepper_version = $4, totp_last = 0 WHERE id = $1"  # noqa: S105 - a statement
 _END_OTHER_SESSIONS = "DELETE FROM rollhouse.sessions WHERE operator_id = $1 AND id IS DISTINCT FROM $2"
 _END_LINKS = "DELETE FROM rollhouse.sign_in_links WHERE operator_id = $1 AND used IS NULL"
+_SEAL_ANEW = "UPDATE rollhouse.operators SET totp_secret = $2, pepper_version = $3 WHERE id = $1 AND totp_secret = $4"
 _USE_CODE = "UPDATE rollhouse.operators SET totp_last = $2 WHERE id = $1 AND totp_last < $2 RETURNING id"
 _MEMBER = "id, email, role, created, subject IS NOT NULL AS is_bound"
 _LIST_MEMBERS = f"SELECT {_MEMBER} FROM rollhouse.members WHERE tenant_id = $1 ORDER BY email_key LIMIT 200"
 _FIND_MEMBER = "SELECT FROM rollhouse.members WHERE tenant_id = $1 AND id = $2"
-_ADD_MEMBER = f"INSERT INTO rollhouse.members (tenant_id, id, email, email_key, role, created_by) VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_MEMBER}"
+_ADD_MEMBER = f"INSERT INTO rollhouse.members (tenant_id, id, email, email_key, role) VALUES ($1, $2, $3, $4, $5) RETURNING {_MEMBER}"
 _REMOVE_MEMBER = "DELETE FROM rollhouse.members WHERE tenant_id = $1 AND id = $2 RETURNING id"
 
 
@@ -112,8 +114,10 @@ async def find_operator(database: Database, operator_id: UUID) -> Operator:
     return Operator(*rows[0])
 
 
-async def set_password(database: Database, operator_id: UUID, password: str, *, totp_secret: str | None, session_id: UUID | None = None, cause: Cause) -> None:
-    """Give the operator a password, and a second factor or none; all his sessions but this one end, and his unused links with them.
+async def set_password(
+    database: Database, peppers: Peppers, operator_id: UUID, password: str, *, totp_secret: str | None, session_id: UUID | None = None, cause: Cause
+) -> None:
+    """Give the operator a password, and a second factor (stored sealed) or none; all his sessions but this one end, and his unused links with them.
 
     Raises:
         InvalidValue: the password is shorter than 15 or longer than 200 characters.
@@ -123,13 +127,14 @@ async def set_password(database: Database, operator_id: UUID, password: str, *, 
         raise InvalidValue(f"A password has {least} to {most} characters; a sentence is a good one.")
     hashed = await asyncio.get_running_loop().run_in_executor(_HASHING, _HASHER.hash, password)
     async with database.transaction(PLATFORM) as tx:
-        await tx.fetch(_SET_PASSWORD, operator_id, hashed, totp_secret)
+        sealed = peppers.seal(totp_secret) if totp_secret is not None else None
+        await tx.fetch(_SET_PASSWORD, operator_id, hashed, sealed, peppers.current if sealed is not None else None)
         await tx.fetch(_END_OTHER_SESSIONS, operator_id, session_id)
         await tx.fetch(_END_LINKS, operator_id)
         await audit.append(tx, cause, "operator.password_set", "Operator", operator_id)
 
 
-async def verify_operator(database: Database, email: str, password: str, code: str) -> Operator:
+async def verify_operator(database: Database, peppers: Peppers, email: str, password: str, code: str) -> Operator:
     """The operator who has this password, and this code of the second factor if he has one; a code works once.
 
     Raises:
@@ -146,12 +151,17 @@ async def verify_operator(database: Database, email: str, password: str, code: s
     found = rows[0]
     if found["totp_secret"] is not None:
         now = int(time.time())
-        totp = pyotp.TOTP(found["totp_secret"])
+        secret = peppers.unseal(found["pepper_version"], found["totp_secret"])
+        if secret is None:
+            raise Unauthorized("The second factor cannot be read any more. Ask for a link to sign in: rollhouse operator link EMAIL")
+        totp = pyotp.TOTP(secret)
         step = next(
             (at // TOTP_SECONDS for at in (now, now - TOTP_SECONDS, now + TOTP_SECONDS) if hmac.compare_digest(totp.at(at).encode(), code.encode())), None
         )
         if step is None or not await database.query(_USE_CODE, found["id"], step):
             raise Unauthorized(_WRONG)
+        if found["pepper_version"] != peppers.current:
+            await database.query(_SEAL_ANEW, found["id"], peppers.seal(secret), peppers.current, found["totp_secret"])
     return Operator(found["id"], found["email"], has_password=True, has_totp=found["totp_secret"] is not None)
 
 
@@ -173,7 +183,7 @@ async def add_member(database: Database, tenant: Tenant, email: str, role: Membe
     member_id = new_id()
     try:
         async with database.transaction(tenant.id) as tx:
-            rows = await tx.fetch(_ADD_MEMBER, tenant.id, member_id, email.strip(), key, role, cause.actor)
+            rows = await tx.fetch(_ADD_MEMBER, tenant.id, member_id, email.strip(), key, role)
             await audit.append(tx, cause, "member.added", "Member", member_id, ["role"])
     except Uniqueness:
         raise Uniqueness(f"{quoted(email)} is a member already.") from None

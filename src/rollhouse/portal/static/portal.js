@@ -25,10 +25,17 @@
     localise(root);
   };
   const localise = (root) => {
-    for (const time of root.querySelectorAll("time")) {
+    for (const time of root.querySelectorAll("time:not(.countdown)")) {
       time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang);
     }
   };
+  const count = () => {
+    for (const time of document.querySelectorAll("time.countdown")) {
+      const seconds = Math.max(0, Math.floor((new Date(time.dateTime) - Date.now()) / 1000));
+      time.textContent = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
+    }
+  };
+  setInterval(count, 1000);
   document.addEventListener("DOMContentLoaded", () => prepare(document));
   document.addEventListener("htmx:after:swap", (event) => localise(event.target.parentElement || document));
 })();
