@@ -45,9 +45,8 @@ async def show_health(request: PageRequest) -> Response[bytes]:
     async with portal_of(request).database.transaction(tenant.id) as tx:
         counts = await browsing.count_resources(tx)
         failures = await request_log.list_requests(tx, Wanted(only_failures=True, limit=5))
-    return render(
-        request, "health.html", health=known, counts=counts, bars=charts.bars_of(hours), sums=charts.sums_of(hours), failures=failures, explain=explain
-    )
+    values: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours), "failures": failures}
+    return render(request, "health.html", health=known, counts=counts, explain=explain, **values)
 
 
 @get("/portal/{slug:str}/users", opt={"audience": "tenant"})
