@@ -101,7 +101,7 @@ async def show_requests(request: PageRequest) -> Response[bytes]:
     clusters = await health.failure_clusters(portal_of(request).database, datetime.now(UTC) - WEEK)
     newest = await request_log.newest_of_all(portal_of(request).database, limit=TAIL)
     hours = await health.hours_of_all(portal_of(request).database, datetime.now(UTC) - timedelta(hours=24))
-    pictured = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
+    pictured: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
     return render(request, "requests.html", clusters=clusters, newest=newest, explain=explain, **pictured)
 
 
