@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test check setup bench screenshots lock clean
+.PHONY: run test test-observability check setup bench screenshots observability lock clean
 
 run: setup
 	exec $(BIN)/rollhouse dev $(if $(REDIS),--redis) $(ARGS)
@@ -29,7 +29,12 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --ignore=tests/observability
+
+# Rules, dashboards and a drill with a real Prometheus.
+test-observability: setup
+	tests/servers/install
+	$(BIN)/pytest -q tests/observability
 
 bench: setup
 	$(BIN)/python -m benchmarks
@@ -37,6 +42,9 @@ bench: setup
 screenshots: setup
 	tests/servers/install
 	$(BIN)/python docs/screenshots.py
+
+observability: setup
+	cd k8s/observability && ../../$(BIN)/python generate.py
 
 lock:
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements/runtime.txt

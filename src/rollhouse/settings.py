@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """After how long a pause a request of an identity provider begins a new provisioning cycle."""
     request_log_days: int = 30
     """Days that the request log of tenants is kept."""
-    log_format: str = "json"
+    log_format: Literal["json", "console"] = "json"
     """Form of the log on stderr: `json`, a line of JSON for each event, or `console`, words for people."""
     otlp_endpoint: str | None = None
     """Address of an OTLP receiver to which traces are sent by HTTP, e.g. http://otel-collector:4318. Default: no traces."""
@@ -97,6 +97,8 @@ _BOUNDS = {
     "request_log_days": (1, 3650),
 }
 """From and to which a number makes sense."""
+_CHOICES: dict[str, tuple[str, ...]] = {"log_format": ("json", "console")}
+"""What a word may be."""
 _ELSEWHERE = {f"{PREFIX}SCIM_SECRET"}
 """Variables that a single command reads by itself."""
 
@@ -123,6 +125,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _convert(variable: str, name: str, text: str) -> str | int:
     if int not in (Settings.__annotations__[name], *get_args(Settings.__annotations__[name])):
+        choices = _CHOICES.get(name, (text,))
+        if text not in choices:
+            raise SettingsError(f"{variable} must be one of {', '.join(choices)}, not {text[:40]!r}.")
         return text
     least, most = _BOUNDS.get(name, (0, _MOST))
     if not text.isdecimal() or not least <= int(text[:20]) <= most:

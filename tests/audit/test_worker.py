@@ -125,7 +125,7 @@ async def test_a_job_that_fails_is_logged_counted_and_done_again_when_the_databa
 ) -> None:
     """The first try finds the database closed, which fails as an unreachable one does; the second finds it open."""
     database = Database(cluster.app_url, connections=2)
-    before = REGISTRY.get_sample_value("rollhouse_job_failures_total", {"job": "probe"}) or 0
+    before = REGISTRY.get_sample_value("rollhouse_job_failures_total", {"worker_job": "probe"}) or 0
     stopping = asyncio.Event()
     tried = 0
 
@@ -143,7 +143,7 @@ async def test_a_job_that_fails_is_logged_counted_and_done_again_when_the_databa
 
     await database.close()
     assert tried == 2
-    assert REGISTRY.get_sample_value("rollhouse_job_failures_total", {"job": "probe"}) == before + 1
+    assert REGISTRY.get_sample_value("rollhouse_job_failures_total", {"worker_job": "probe"}) == before + 1
     logged = capsysbinary.readouterr().err.decode()
     assert '"event":"worker.job_failed"' in logged
     assert '"job":"probe"' in logged

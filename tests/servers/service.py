@@ -52,10 +52,15 @@ class Serving:
         self.environment = clean_environment(ROLLHOUSE_PUBLIC_URL=self.url) | environment
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, seconds: float = 60) -> None:
+    def launch(self) -> None:
+        """Start it, ready or not."""
         command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+
+    def start(self, seconds: float = 60) -> None:
+        self.launch()
+        assert self.process is not None
         wait_until_ready(self.url, self.process, seconds)
 
     def stop(self) -> int:

@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -139,7 +140,9 @@ def _prepare(invocation: Invocation, settings: Settings, folder: Path, server: E
         asyncio.run(migrate(values["migration_database_url"]))
     # A demonstration is over in minutes: two of its cycles are seconds apart, not Entra ID's 40 minutes.
     gap = settings.cycle_gap_seconds if "ROLLHOUSE_CYCLE_GAP_SECONDS" in os.environ else DEV_CYCLE_GAP_SECONDS
-    return msgspec.structs.replace(settings, **values, cycle_gap_seconds=gap)
+    is_read_by_people = sys.stderr.isatty() and "ROLLHOUSE_LOG_FORMAT" not in os.environ
+    form = "console" if is_read_by_people else settings.log_format
+    return msgspec.structs.replace(settings, **values, cycle_gap_seconds=gap, log_format=form)
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from rollhouse.database.pool import Database
 from rollhouse.journal.sealing import AuditKey
 from rollhouse.limits.gcra import connect
 from rollhouse.settings import Settings
+from rollhouse.telemetry.logs import write_in
 from rollhouse.telemetry.metrics import serve_metrics
 from rollhouse.worker.process import work_until_stopped
 
@@ -29,6 +30,7 @@ def worker(invocation: Invocation, metrics_port: int | None) -> None:
         findings = await schema_findings(database)
         if findings:
             raise Precondition("The database cannot be worked on:\n" + "\n".join(findings))
+        write_in(settings.log_format)
         serve_metrics(settings.host, port)
         await work_until_stopped(database, key, connect(settings.redis_url), request_log_days=settings.request_log_days, post=_post(settings))
 

@@ -23,6 +23,7 @@ from rollhouse.portal.pages import guarded, refuse_framework_page, refuse_page, 
 from rollhouse.portal.routes import portal_router
 from rollhouse.scim.errors import ScimError
 from rollhouse.settings import read_settings
+from rollhouse.telemetry.logs import write_in
 
 SCIM_PATH = "/t/{tenant:str}/scim/v2"
 
@@ -68,4 +69,6 @@ def create_app() -> Edge:
         SettingsError: the environment cannot be used.
     """
     end_with_parent()
-    return assemble(Service(read_settings(os.environ)))
+    settings = read_settings(os.environ)
+    write_in(settings.log_format)
+    return assemble(Service(settings))

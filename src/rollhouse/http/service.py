@@ -255,9 +255,12 @@ async def measure_loop_lag() -> None:
 
 
 async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
+    """Whether a server answers; that this process finds no connection free for the question says nothing against the server."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await ask()
-    except (ScimError, RedisError, OSError, TimeoutError):
+    except ScimError as error:
+        return error.__cause__ is None
+    except (RedisError, OSError, TimeoutError):
         return False
     return True
