@@ -91,8 +91,8 @@ _BOUNDS = {
     "request_log_days": (1, 3650),
 }
 """From and to which a number makes sense."""
-_ELSEWHERE = {f"{PREFIX}SCIM_SECRET"}
-"""Variables that a single command reads by itself."""
+_ELSEWHERE = {f"{PREFIX}SCIM_SECRET", f"{PREFIX}OPERATOR_KEY"}
+"""Variables that a single command, or the load tests, read by themselves."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
