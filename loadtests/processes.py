@@ -15,7 +15,8 @@ PORT = 5557
 """On which a leading process waits for the others, when some are on other machines."""
 KEY_VARIABLE = "ROLLHOUSE_OPERATOR_KEY"
 STOP_SECONDS = 20
-WORKERS_WAIT_SECONDS = 900
+LOCAL_WAIT_SECONDS, REMOTE_WAIT_SECONDS = 60, 900
+"""How long the leading process waits for those that send; people need time to start them on other machines."""
 
 
 def lead(plan: Path, *, workers: int, remote_workers: int) -> bool:
@@ -28,7 +29,8 @@ def lead(plan: Path, *, workers: int, remote_workers: int) -> bool:
     else:
         host, port = ("0.0.0.0", PORT) if remote_workers else ("127.0.0.1", _free_port())  # noqa: S104 - other machines are asked for
         leader = ["--headless", "--stop-timeout", "10", "--master", "--master-bind-host", host, "--master-bind-port", str(port)]
-        started = [_start(plan, [*leader, "--expect-workers", str(sending), "--expect-workers-max-wait", str(WORKERS_WAIT_SECONDS)])]
+        patience = REMOTE_WAIT_SECONDS if remote_workers else LOCAL_WAIT_SECONDS
+        started = [_start(plan, [*leader, "--expect-workers", str(sending), "--expect-workers-max-wait", str(patience)])]
         started += [_start(plan, ["--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]) for _ in range(workers)]
     try:
         started[0].wait()
