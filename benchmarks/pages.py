@@ -5,6 +5,7 @@ import asyncio
 import http.cookiejar
 import re
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -32,7 +33,9 @@ PAGES = (
     "/activity?kind=failures",
     "/reports",
     "/reports/users-without-email",
+    "/reports/same-email",
     "/reports/empty-groups",
+    "/reports/inactive-members",
     "/integrations",
     "/settings",
     "/audit",
@@ -82,6 +85,13 @@ async def log_requests(url: str, slugs: list[str]) -> None:
         await database.close()
 
 
+def read(browser: urllib.request.OpenerDirector, url: str) -> None:
+    try:
+        browser.open(url).read()
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{url} answered {error.code}: {error.read()[-2000:].decode()}") from None
+
+
 def first_of(browser: urllib.request.OpenerDirector, base: str, kind: str) -> str:
     page = browser.open(f"{base}/{kind}").read().decode()
     found = re.search(rf'href="(/portal/[^"]*/{kind}/[0-9a-f-]+)"', page)
@@ -109,13 +119,13 @@ def main() -> None:
             for at in range(len(asked["k-1"])):
                 for slug in slugs:
                     started = time.perf_counter()
-                    browser.open(bases[slug] + asked[slug][at]).read()
+                    read(browser, bases[slug] + asked[slug][at])
                     if number:
                         taken.setdefault((slug, at), []).append((time.perf_counter() - started) * 1000)
         for number in range(options.rounds + 1):
             for at, path in enumerate(ADMIN):
                 started = time.perf_counter()
-                browser.open(f"http://127.0.0.1:{stage.port}{path}").read()
+                read(browser, f"http://127.0.0.1:{stage.port}{path}")
                 if number:
                     taken.setdefault(("operators", at), []).append((time.perf_counter() - started) * 1000)
         print(row("", f"{options.users:,}", "1,000", "ratio", widths=WIDTHS))

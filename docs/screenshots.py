@@ -76,7 +76,7 @@ async def walk(service: Service) -> None:
         page = await new_page(browser, DESK, "light")
         await take(page, f"{base}/signin", "sign-in")
         await sign_in(page, service)
-        names = ["overview", "tenants", "failures", "platform"]
+        names = ["overview", "tenants", "requests", "platform"]
         for name, path in zip(names, ["/admin", "/admin/tenants", "/admin/requests", "/admin/platform"], strict=True):
             await take(page, base + path, name)
         for name in ("users", "groups", "activity", "reports", "integrations", "settings", "audit"):
@@ -94,7 +94,10 @@ async def walk(service: Service) -> None:
         link = await page.input_value("#new-link")
         await take(page, f"{demo}/integrations/entra", "connection")
         guest = await new_page(browser, DESK, "light")
-        await take(guest, link, "setup")
+        await guest.goto(link)
+        async with guest.expect_navigation():
+            await guest.click("main button")
+        await take(guest, f"{base}/setup", "setup")
         dark = await new_page(browser, DESK, "dark")
         await sign_in(dark, service)
         await take(dark, f"{demo}/activity", "activity-dark")

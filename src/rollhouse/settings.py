@@ -72,6 +72,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """After how long a pause a request of an identity provider begins a new provisioning cycle."""
     request_log_days: int = 30
     """Days that the request log of tenants is kept."""
+    log_format: str = "json"
+    """Form of the log on stderr: `json`, a line of JSON for each event, or `console`, words for people."""
+    otlp_endpoint: str | None = None
+    """Address of an OTLP receiver to which traces are sent by HTTP, e.g. http://otel-collector:4318. Default: no traces."""
+    trace_one_in: int = 100
+    """One request in so many is traced, beside those whose caller asks for it and those that fail by our fault; 0 means none but them."""
     federation_hosts: str = "login.microsoftonline.com,login.windows.net,sts.windows.net,login.microsoftonline.us,login.partner.microsoftonline.cn"
     """Hosts from which keys of federated clients may be fetched: names (https, port 443, public addresses) and origins (http://127.0.0.1:8400) with commas."""
 

@@ -489,6 +489,13 @@ def test_the_comparable_form_leaves_out_what_no_schema_declares() -> None:
     assert compared["name"] == {"givenname": "ann"}
 
 
+def test_what_is_rare_or_missing_has_an_entry_and_what_is_usual_has_none() -> None:
+    usual = {"userName": "ann", "active": True, "emails": [{"value": "ann@acme.example"}]}
+    assert index_entries(USER, comparable(USER, usual)) == {("username", "ann"), ("emails.value", "ann@acme.example")}
+    rare = {"userName": "ann", "active": False, "emails": [{"type": "work"}]}
+    assert index_entries(USER, comparable(USER, rare)) == {("username", "ann"), ("active", "false"), ("absent:emails.value", "")}
+
+
 def test_index_entries_are_the_folded_values_of_indexed_attributes() -> None:
     """One row for each value, in the form in which filters compare."""
     assert index_entries(USER, comparable(USER, babs(externalId="Ext", userName="STRAßE"))) == {

@@ -1,7 +1,7 @@
 """The health of a tenant's provisioning: what its counters and times mean, and what follows for who looks after it."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -124,6 +124,19 @@ _FAILURES = (
     "SELECT f.fingerprint, f.first_seen, f.last_seen, f.count FROM rollhouse.request_failures f"
     " WHERE f.tenant_id = $1 AND f.last_seen >= $2 ORDER BY f.count DESC, f.fingerprint LIMIT $3"
 )
+_STATES = (
+    "SELECT CASE WHEN h.failures_since_success >= $1 THEN 'failing' WHEN h.last_success IS NULL THEN 'unused'"
+    " WHEN h.last_success < $2 THEN 'stalled' ELSE 'healthy' END, count(*)"
+    " FROM rollhouse.tenants t LEFT JOIN rollhouse.tenant_health h ON h.tenant_id = t.id WHERE t.status = 'active' GROUP BY 1"
+)
+_STALLED = (
+    "SELECT t.slug, extract(epoch FROM clock_timestamp() - h.last_success)::float8 FROM rollhouse.tenant_health h"
+    " JOIN rollhouse.tenants t ON t.id = h.tenant_id WHERE h.last_success < $1 AND t.status = 'active' ORDER BY h.last_success LIMIT $2"
+)
+_EXPIRIES = (
+    "SELECT t.slug, extract(epoch FROM min(e.expires))::float8 FROM rollhouse.ending_credentials($1) e"
+    " JOIN rollhouse.tenants t ON t.id = e.tenant_id GROUP BY t.slug ORDER BY min(e.expires) LIMIT $2"
+)
 _HEADCOUNTS = "SELECT day, resource_type, count FROM rollhouse.headcounts WHERE tenant_id = $1 AND day >= $2 ORDER BY day, resource_type"
 CLUSTERS_LIMIT = 100
 FAILURES_LIMIT = 20
@@ -169,6 +182,22 @@ async def needs_of_all(database: Database, *, ending_days: int, limit: int) -> l
     """Which tenants need somebody, the most urgent first: those that fail, those that stalled, those whose secret ends within so many days."""
     stalled = datetime.now(UTC) - STALLED_AFTER
     return [Need(*row) for row in await database.look_up(_NEEDS, FAILURES_IN_A_ROW, stalled, ending_days, limit)]
+
+
+async def states_of_all(database: Database) -> dict[str, int]:
+    """How many active tenants there are in each state, the four of them."""
+    found = await database.look_up(_STATES, FAILURES_IN_A_ROW, datetime.now(UTC) - STALLED_AFTER)
+    return dict.fromkeys(get_args(State), 0) | {row[0]: row[1] for row in found}
+
+
+async def stalled_longest(database: Database, *, limit: int) -> dict[str, float]:
+    """Seconds since the last success, by slug, of the tenants that have been silent longest and for at least two hours."""
+    return {row[0]: row[1] for row in await database.look_up(_STALLED, datetime.now(UTC) - STALLED_AFTER, limit)}
+
+
+async def first_ending_secrets(database: Database, *, days: int, limit: int) -> dict[str, float]:
+    """When a tenant's first secret ends (seconds since 1970), by slug, of those that end first within so many days."""
+    return {row[0]: row[1] for row in await database.look_up(_EXPIRIES, days, limit)}
 
 
 def _hour(row: Row) -> Hour:

@@ -3,9 +3,11 @@
 import asyncio
 import math
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -14,6 +16,8 @@ import asyncpg
 
 from rollhouse.database.outcomes import is_lost, is_of_database, is_undone, refusal_of
 from rollhouse.database.turns import Turns
+from rollhouse.telemetry.metrics import CONNECTION_WAIT_SECONDS, database_seconds
+from rollhouse.telemetry.traces import error_type, span
 
 CONNECT_SECONDS = 2.0
 """Longest that one server is tried."""
@@ -30,10 +34,38 @@ LINE = 256
 SHARE = 4
 """One tenant gets at most this fraction of the connections: a quarter."""
 TRIES = 4
+POSTGRES = "postgresql"
 STRANGERS = UUID(int=1)
 """On whose account is looked up what a request without a proven credential asks for; no tenant has this id."""
 
 Row = asyncpg.Record
+_FUNCTION = re.compile(r"\s*SELECT\s[^()]*?rollhouse\.(\w+)\(")
+_TABLE = re.compile(r"\s*(\w+)\b(?:.*?rollhouse\.(\w+))?", re.DOTALL)
+
+
+@lru_cache(maxsize=1000)
+def operation_of(sql: str) -> str:
+    """What a statement is called in metrics and traces: the function of ours that it calls, else its verb and first table."""
+    called = _FUNCTION.match(sql)
+    if called is not None:
+        return called[1]
+    found = _TABLE.match(sql)
+    return " ".join(part for part in (found[1].upper(), found[2]) if part) if found is not None else "other"
+
+
+async def timed(connection: Any, sql: str, arguments: tuple[object, ...], seconds: float | None = None) -> list[Row]:
+    """The rows of a statement, as a measure and, if the request is traced, as a span; it is ended after so many seconds."""
+    operation, error = operation_of(sql), ""
+    started = time.perf_counter()
+    try:
+        with span(operation, "client", **{"db.system.name": POSTGRES, "db.operation.name": operation}):
+            rows: list[Row] = await connection.fetch(sql, *arguments, timeout=seconds)
+            return rows
+    except Exception as raised:
+        error = error_type(raised)
+        raise
+    finally:
+        database_seconds(POSTGRES, operation, error).observe(time.perf_counter() - started)
 
 
 class Transaction:
@@ -45,8 +77,7 @@ class Transaction:
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """The rows that a statement returns."""
-        rows: list[Row] = await self._connection.fetch(sql, *arguments)
-        return rows
+        return await timed(self._connection, sql, arguments)
 
 
 class Servers:
@@ -104,10 +135,15 @@ class Database:
 
     def __init__(self, url: str, *, connections: int) -> None:
         self._servers = Servers(url)
-        self.turns = Turns(permits=connections, share=max(1, connections // SHARE), line=LINE, wait_seconds=WAIT_SECONDS)
+        self.turns = Turns(permits=connections, share=max(1, connections // SHARE), line=LINE, wait_seconds=WAIT_SECONDS, told=CONNECTION_WAIT_SECONDS.observe)
         self._idle: list[tuple[Any, float]] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._is_open = False
+
+    @property
+    def idle(self) -> int:
+        """Connections that are open and not at work."""
+        return len(self._idle)
 
     async def open(self) -> None:
         """Connect once, so that a wrong URL is told at start.
@@ -160,7 +196,7 @@ class Database:
                 connection = None
                 try:
                     connection = await self._take()
-                    rows: list[Row] = await connection.fetch(sql, *arguments, timeout=SERVICE_SECONDS if key in (None, STRANGERS) else None)
+                    rows = await timed(connection, sql, arguments, SERVICE_SECONDS if key in (None, STRANGERS) else None)
                 except Exception as error:
                     self._put_away(connection, error)
                     if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):

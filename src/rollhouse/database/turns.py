@@ -1,8 +1,9 @@
 """Who may go next: a bounded number at once, a bounded share of it for one tenant, turns between tenants, and a bounded line."""
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -16,16 +17,17 @@ class Turns:
 
     Who finds no place waits at most `wait_seconds` in a line of at most `line` for all tenants together. A place that is given
     back goes to the tenants in turn, not to who came first. When the line is full, the newest of its longest part is refused:
-    a tenant that floods refuses itself. Bounded by the line and the permits.
+    a tenant that floods refuses itself. Bounded by the line and the permits. `told` hears how long each waited, in seconds.
     """
 
-    def __init__(self, *, permits: int, share: int, line: int, wait_seconds: float) -> None:
+    def __init__(self, *, permits: int, share: int, line: int, wait_seconds: float, told: Callable[[float], None] = lambda _: None) -> None:
         self.share = share
         self.waiting = 0
         self.refused = 0
         self._free = permits
         self._line = line
         self._wait_seconds = wait_seconds
+        self._told = told
         self._taken: dict[UUID | None, int] = {}
         self._lines: OrderedDict[UUID | None, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -49,6 +51,7 @@ class Turns:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(key, deque()).append(place)
         self.waiting += 1
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await place
@@ -58,6 +61,8 @@ class Turns:
                 self.refused += 1
                 raise _busy() from None
             raise
+        finally:
+            self._told(time.monotonic() - began)
 
     def leave(self, key: UUID | None) -> None:
         """Give the place back, to the next in turn."""
@@ -73,6 +78,11 @@ class Turns:
     def has_share(self, key: UUID | None) -> bool:
         """Whether the tenant's own share leaves room: if it waits, it waits for others."""
         return self._taken.get(key, 0) < self.share
+
+    @property
+    def taken(self) -> int:
+        """Places that are taken."""
+        return sum(self._taken.values())
 
     @asynccontextmanager
     async def turn(self, key: UUID | None) -> AsyncIterator[None]:

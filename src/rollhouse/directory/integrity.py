@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from rollhouse.database.pool import Database
+from rollhouse.scim.comparison import ABSENT, RARE
 from rollhouse.scim.errors import TooMany, Unavailable
 
 LIMIT = 1000
@@ -17,8 +18,8 @@ FINDINGS: tuple[Finding, ...] = get_args(Finding)
 
 _SEARCHES: dict[Finding, str] = {
     "users-without-email": (
-        "SELECT r.id FROM rollhouse.resources r WHERE r.tenant_id = $1 AND r.resource_type = 'User' AND NOT EXISTS"
-        " (SELECT FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_id = r.id AND k.attribute = 'emails.value') ORDER BY r.id DESC LIMIT $2"
+        "SELECT k.resource_id FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = 'User'"
+        f" AND k.attribute = '{ABSENT}emails.value' AND k.key = '' ORDER BY k.resource_id DESC LIMIT $2"
     ),
     "same-email": (
         "SELECT k.resource_id FROM (SELECT k.key FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = 'User'"
@@ -30,8 +31,9 @@ _SEARCHES: dict[Finding, str] = {
         " (SELECT FROM rollhouse.memberships m WHERE m.tenant_id = $1 AND m.group_id = r.id) ORDER BY r.id DESC LIMIT $2"
     ),
     "inactive-members": (
-        "SELECT r.id FROM rollhouse.resources r WHERE r.tenant_id = $1 AND r.resource_type = 'User' AND r.comparable -> 'active' = 'false'::jsonb"
-        " AND EXISTS (SELECT FROM rollhouse.memberships m WHERE m.tenant_id = $1 AND m.member_id = r.id) ORDER BY r.id DESC LIMIT $2"
+        "SELECT k.resource_id FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = 'User'"
+        f" AND k.attribute = 'active' AND k.key = '{RARE}' AND EXISTS"
+        " (SELECT FROM rollhouse.memberships m WHERE m.tenant_id = $1 AND m.member_id = k.resource_id) ORDER BY k.resource_id DESC LIMIT $2"
     ),
 }
 

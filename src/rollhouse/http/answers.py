@@ -8,7 +8,7 @@ from litestar.types import Receive, Scope, Send
 
 from rollhouse.scim import errors
 from rollhouse.scim.messages import SCIM_JSON, encode_error
-from rollhouse.telemetry.logs import log_fault
+from rollhouse.telemetry.refusals import note_refusal
 
 _ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _SCIM_TYPE = (b"content-type", SCIM_JSON.encode())
@@ -75,14 +75,11 @@ def refuse(request: ScimRequest, error: errors.ScimError) -> Answer:
     """The answer to a refusal raised anywhere below."""
     body = encode_error(error)
     headers = _headers(request.scope, body)
+    note_refusal(request.scope, error)
     if error.retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, errors.Unauthorized):
         headers.append((b"www-authenticate", b'Bearer realm="SCIM"'))
-    if isinstance(error, errors.InternalError):
-        log_fault("request.fault", error, method=request.method, route=request.scope.get("path_template"))
-    elif isinstance(error, errors.Unavailable) and error.__cause__ is not None:
-        log_fault("request.unavailable", error, method=request.method, route=request.scope.get("path_template"))
     return Answer(error.status, headers, body)
 
 

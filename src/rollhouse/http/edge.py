@@ -17,14 +17,21 @@ from rollhouse.limits.gcra import Decision, Limit
 from rollhouse.scim.errors import InternalError
 from rollhouse.scim.messages import SCIM_JSON, encode_error
 from rollhouse.scim.tolerances import Tolerance
-from rollhouse.telemetry.logs import log_fault
+from rollhouse.telemetry.logs import log_fault, log_request
 from rollhouse.telemetry.metrics import request_seconds, tolerance_count
+from rollhouse.telemetry.traces import Request, untraced
+from rollhouse.telemetry.traffic import TRAFFIC
 
 _SLASHES = re.compile(r"/{2,}")
 _ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
 _TOO_LARGE = 413
 _REFUSED = 400
 _TENANTS = "/t/"
+UNMATCHED = "unmatched"
+LEFT = 499
+"""The status in metrics and logs of a request whose client left before it was answered."""
+PROBES = ("/livez", "/readyz", "/startupz")
+"""Routes whose good answers are not logged."""
 _BODY_METHODS = ("POST", "PUT", "PATCH")
 DRAIN_BYTES = 64 * 1024
 DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
@@ -49,8 +56,12 @@ class Edge:
         started = time.perf_counter()
         noted: set[Tolerance] = set()
         scope["path"] = tidy_path(scope["path"], noted)
-        state: dict[str, Any] = {**scope.get("state", {}), "noted": noted, "service": self._service, "request_id": new_request_id()}
+        request_id = new_request_id()
+        state: dict[str, Any] = {**scope.get("state", {}), "noted": noted, "service": self._service, "request_id": request_id}
         scope["state"] = state
+        tracer = self._service.tracer
+        traced = (untraced if tracer is None else tracer.request)(header(scope, b"traceparent"), request_id)
+        self._service.active_requests += 1
         status = 0
         answered = b""
 
@@ -82,14 +93,30 @@ class Edge:
             log_fault("edge.fault", error, method=method)
             if status == 0:
                 await _send_fault(send_noting_status)
-        self._conclude(scope, status, time.perf_counter() - started, answered)
+        finally:
+            self._service.active_requests -= 1
+            self._conclude(scope, traced, status, time.perf_counter() - started, answered)
 
-    def _conclude(self, scope: Any, status: int, seconds: float, answered: bytes) -> None:
-        """Measure a request that has been answered, and tell the request log of it if its path is a tenant's."""
-        route = scope.get("path_template") or "unmatched"
-        request_seconds(route, scope["method"] if route != "unmatched" else "any", status).observe(seconds)
-        for tolerance in scope["state"]["noted"]:
+    def _conclude(self, scope: Any, traced: Request, status: int, seconds: float, answered: bytes) -> None:
+        """Measure a request that has been answered, log it, and tell the request log of it if its path is a tenant's.
+
+        A client that left before the answer has the status 499.
+        """
+        state = scope["state"]
+        route = scope.get("path_template") or UNMATCHED
+        method = scope["method"] if route != UNMATCHED else "any"
+        exchange = state.get("exchange")
+        tenant = exchange.tenant.slug if exchange is not None else None
+        told = status or LEFT
+        request_seconds(route, method, told).observe(seconds, {"trace_id": traced.trace_id} if traced.is_traced else None)
+        if tenant is not None:
+            TRAFFIC.count(tenant, told)
+        for tolerance in state["noted"]:
             tolerance_count(tolerance.value).inc()
+        error = state.get("error")
+        traced.end(method, route, told, seconds, tenant=tenant, error=error)
+        if told >= _REFUSED or route not in PROBES:
+            log_request(method, route, told, seconds, request_id=state["request_id"], trace_id=traced.trace_id, tenant=tenant, error=error)
         if status and scope["path"].startswith(_TENANTS):
             self._service.request_log.note(_entry(scope, status, seconds, answered))
 

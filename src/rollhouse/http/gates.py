@@ -12,6 +12,7 @@ from rollhouse.http.service import Service
 from rollhouse.http.sources import source_of
 from rollhouse.scim.errors import TooManyRequests, Unavailable
 from rollhouse.scim.tolerances import Tolerance
+from rollhouse.telemetry.traces import span
 from rollhouse.tenancy.access import Access, WrongSecret
 from rollhouse.tenancy.secrets import bearer_secret, lookup_id_of
 from rollhouse.tenancy.tenants import Tenant
@@ -40,14 +41,17 @@ class Gates(ASGIMiddleware):
         service: Service = state["service"]
         service.require_verified()
         async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
-            access = await _pass_tenant_gate(service, scope)
+            with span("tenant gate"):
+                access = await _pass_tenant_gate(service, scope)
             exchange = Exchange(service, access, scope, deadline)
             state["exchange"] = exchange
             is_read = scope["method"] in _READS or scope["path"].endswith("/.search")  # type: ignore[typeddict-item]
-            await exchange.charge(COST_OF_READ if is_read else COST_OF_WRITE)
+            with span("rate gate"):
+                await exchange.charge(COST_OF_READ if is_read else COST_OF_WRITE)
             await _pass_in_flight_gate(service, access.tenant)
             try:
-                await next_app(scope, receive, send)
+                with span("handler"):
+                    await next_app(scope, receive, send)
             finally:
                 service.in_flight.leave(access.tenant.id)
 

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from rollhouse.http.answers import Answer, ScimRequest
 from rollhouse.portal.routes import is_portal
 from rollhouse.scim import errors
-from rollhouse.telemetry.logs import log_fault
+from rollhouse.telemetry.refusals import note_refusal
 
 API_PATH = "/api/v1"
 PROBLEM_JSON = "application/problem+json"
@@ -73,10 +73,7 @@ def refuse_api(request: ScimRequest, error: errors.ScimError) -> Answer:
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, errors.Unauthorized):
         headers.append((b"www-authenticate", b'Bearer realm="Rollhouse API"'))
-    if isinstance(error, errors.InternalError):
-        log_fault("request.fault", error, method=request.method, route=request.scope.get("path_template"))
-    elif isinstance(error, errors.Unavailable) and error.__cause__ is not None:
-        log_fault("request.unavailable", error, method=request.method, route=request.scope.get("path_template"))
+    note_refusal(request.scope, error)
     return Answer(error.status, headers, body)
 
 

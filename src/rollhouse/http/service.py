@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import gc
+from collections.abc import Awaitable, Callable
 from functools import partial
+
+from redis.exceptions import RedisError
 
 from rollhouse.activity.live import Live
 from rollhouse.activity.request_log import RequestLog, keep_days
@@ -19,8 +22,21 @@ from rollhouse.limits.gcra import Limit, Limiter, connect
 from rollhouse.portal.parts import Portal
 from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
-from rollhouse.telemetry.logs import log, log_fault
-from rollhouse.telemetry.metrics import LIMITER_DEGRADED, serve_metrics
+from rollhouse.telemetry.logs import flush, log, log_fault
+from rollhouse.telemetry.metrics import (
+    ACTIVE_REQUESTS,
+    CONNECTION_COUNT,
+    CONNECTION_MAX,
+    CONNECTION_PENDING,
+    DEPENDENCY_UP,
+    LIMITER_DEGRADED,
+    LOOP_LAG_SECONDS,
+    MIGRATIONS_PENDING,
+    REFUSED_BUSY,
+    UNVERIFIED,
+    serve_metrics,
+)
+from rollhouse.telemetry.traces import Tracer
 from rollhouse.tenancy.access import CredentialGate, note_uses
 from rollhouse.tenancy.federation import KeyHosts, KeySets
 from rollhouse.tenancy.openid import Provider, SignIn, check_issuer, read_operators
@@ -35,10 +51,13 @@ IN_FLIGHT_LINE = 1000
 IN_FLIGHT_WAIT_SECONDS = 1.0
 NOTE_USES_SECONDS = 10.0
 """How often the uses of credentials are written; of one credential at most once a minute."""
-UNVERIFIED = "the database cannot be served from; the log and `rollhouse doctor` say why"
+CANNOT_SERVE = "the database cannot be served from; the log and `rollhouse doctor` say why"
 KEEP_DAYS_SECONDS = 3600.0
 LAST_ROWS_SECONDS = 3.0
 """What the request log has at the end to write what waits; a process has eight seconds to end."""
+WATCH_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+LAG_SECONDS = 0.25
 CHECK_SECONDS = 2.0
 """Between two tries to verify a database that could not be verified yet."""
 
@@ -85,16 +104,30 @@ class Service:
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)
         try:
             self.limiter: Limiter = connect(settings.redis_url)
+            self.has_redis = settings.redis_url is not None
             self.live: Live = Live(settings.redis_url, is_ending=is_ending)
         except ValueError as error:
             raise SettingsError(f"ROLLHOUSE_REDIS_URL cannot be used: {error}; give one such as redis://redis:6379/0.") from None
         self.portal = self._portal(settings)
         self.request_log = RequestLog(self.database, self.live, gap_seconds=settings.cycle_gap_seconds)
         self._request_log_days = settings.request_log_days
-        LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
+        self.active_requests = 0
+        self.tracer = Tracer(settings.otlp_endpoint, settings.trace_one_in) if settings.otlp_endpoint is not None else None
         self.problems = ["the database has not been checked yet"]
+        self._measure(settings)
         self._verified = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
+
+    def _measure(self, settings: Settings) -> None:
+        """Let the metrics read what this process holds, when they are asked for."""
+        ACTIVE_REQUESTS.set_function(lambda: self.active_requests)
+        LIMITER_DEGRADED.set_function(lambda: float(self.limiter.is_degraded))
+        UNVERIFIED.set_function(lambda: float(bool(self.problems)))
+        CONNECTION_MAX.set(settings.database_connections)
+        CONNECTION_PENDING.set_function(lambda: self.database.turns.waiting)
+        CONNECTION_COUNT.labels("used").set_function(lambda: self.database.turns.taken)
+        CONNECTION_COUNT.labels("idle").set_function(lambda: self.database.idle)
+        REFUSED_BUSY.read = {"connections": lambda: self.database.turns.refused, "in_flight": lambda: self.in_flight.refused}
 
     def _portal(self, settings: Settings) -> Portal:
         provider = None
@@ -116,7 +149,17 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
-        background = (self._verify, self.deadlines.watch, self._changes.listen, self._note_uses, self._keep_days, self.request_log.write, self.live.listen)
+        background = (
+            self._verify,
+            self.deadlines.watch,
+            self._changes.listen,
+            self._note_uses,
+            self._keep_days,
+            self._watch_dependencies,
+            self.request_log.write,
+            self.live.listen,
+            measure_loop_lag,
+        )
         self._background = [asyncio.create_task(work()) for work in background]
 
     async def stop(self) -> None:
@@ -130,6 +173,9 @@ class Service:
         with contextlib.suppress(ScimError):
             await note_uses(self.database, self.gate.take_uses())
         await self.database.close()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
+        flush()
 
     def require_verified(self) -> None:
         """Let SCIM through only after the catalog gate.
@@ -150,6 +196,14 @@ class Service:
             log("service.unready", error=type(error).__name__, cure="check that Postgres runs and can be reached; rollhouse doctor says more")
             return ["the database does not answer"]
         return []
+
+    async def _watch_dependencies(self) -> None:
+        """Ask Postgres and Redis every five seconds whether they answer: an alert must not wait for a request to find out."""
+        while True:
+            DEPENDENCY_UP.labels("postgres").set(await _answers(lambda: ping(self.database)))
+            if self.has_redis:
+                DEPENDENCY_UP.labels("redis").set(await _answers(self.limiter.ping))
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def _note_uses(self) -> None:
         while True:
@@ -172,8 +226,9 @@ class Service:
                 for finding in found:
                     log("service.unverified", finding=finding)
                 told = found
+            MIGRATIONS_PENDING.set(any("rollhouse migrate" in finding for finding in found))
             # The probes are on the public port: they say that something is wrong, the log and `rollhouse doctor` say what (threat T43).
-            self.problems = [UNVERIFIED] if found else []
+            self.problems = [CANNOT_SERVE] if found else []
             if found:
                 await asyncio.sleep(CHECK_SECONDS)
         log("service.ready")
@@ -188,3 +243,21 @@ class Service:
             except ScimError as error:
                 log_fault("request_log.days_not_kept", error, cure="it is tried again in an hour; if this line comes again, run: rollhouse doctor")
             await asyncio.sleep(KEEP_DAYS_SECONDS)
+
+
+async def measure_loop_lag() -> None:
+    """Measure four times a second how late the event loop is; runs until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        wanted = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - wanted))
+
+
+async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await ask()
+    except (ScimError, RedisError, OSError, TimeoutError):
+        return False
+    return True

@@ -13,7 +13,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rollhouse.telemetry.logs import log
+from rollhouse.telemetry.metrics import database_seconds
+from rollhouse.telemetry.traces import span
 
+REDIS = "redis"
 LOCAL_KEYS = 10_000
 """Keys that the local limiter remembers; the least recently seen is forgotten first."""
 REDIS_TIMEOUT_SECONDS = 0.025
@@ -64,6 +67,13 @@ class Limiter(Protocol):
     async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
 
+    async def ping(self) -> None:
+        """Ask Redis for a sign of life, where limits are counted by one.
+
+        Raises:
+            RedisError, OSError: it gives none.
+        """
+
     async def forget(self, key: str) -> bool:
         """Count the key, and those that begin with it and a colon, anew; whether the count of all processes could be reached.
 
@@ -82,6 +92,9 @@ class LocalLimiter:
     async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
         """The decision by this process's count."""
         return self.decide(key, limit, time.monotonic(), cost)
+
+    async def ping(self) -> None:
+        """There is nothing to ask."""
 
     async def forget(self, key: str) -> bool:
         """Count the key, and those that begin with it and a colon, anew."""
@@ -161,8 +174,12 @@ class RedisLimiter:
                 if self.is_degraded and not is_probe:
                     return None
                 began = time.monotonic()
-                answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
+                with span("EVALSHA", "client", **{"db.system.name": REDIS, "db.operation.name": "EVALSHA"}):
+                    answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
+                database_seconds(REDIS, "EVALSHA", "").observe(time.monotonic() - began)
         except (RedisError, OSError, TimeoutError) as error:
+            if began < math.inf:
+                database_seconds(REDIS, "EVALSHA", type(error).__name__).observe(time.monotonic() - began)
             if not isinstance(error, TimeoutError) or time.monotonic() - began >= REDIS_TIMEOUT_SECONDS:
                 self._break(error)
             return None
@@ -195,6 +212,10 @@ class RedisLimiter:
         self.is_degraded = False
         self._broken_until = 0.0
         log("limiter.recovered")
+
+    async def ping(self) -> None:
+        """Ask Redis for a sign of life."""
+        await self._redis.ping()
 
     async def forget(self, key: str) -> bool:
         """Count the key, and those that begin with it and a colon, anew; whether Redis could be reached."""

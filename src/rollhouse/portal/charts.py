@@ -37,6 +37,14 @@ def bars_of(hours: Sequence[Hour], *, now: datetime | None = None, count: int = 
     return [Bar(f"{moment:%H:%M}", found.get(moment, {})) for moment in moments]
 
 
+def sums_of(hours: Sequence[Hour]) -> dict[str, int]:
+    """How many requests there were of each kind."""
+    found: dict[str, int] = {}
+    for one in hours:
+        found[one.kind] = found.get(one.kind, 0) + one.count
+    return found
+
+
 def stacked_bars(bars: Sequence[Bar], sentence: str) -> Markup:
     """Columns of stacked parts; `sentence` says in words what they show."""
     most = max((bar.total for bar in bars), default=0) or 1

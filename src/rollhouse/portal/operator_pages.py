@@ -15,6 +15,7 @@ from rollhouse.activity.health import Health
 from rollhouse.database.health import schema_findings
 from rollhouse.database.migrations import newest_revision
 from rollhouse.journal.audit import Cause
+from rollhouse.portal import charts
 from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import ScimError
@@ -99,7 +100,9 @@ async def show_requests(request: PageRequest) -> Response[bytes]:
     """Failures of all tenants, the same ones together, and the newest requests of all."""
     clusters = await health.failure_clusters(portal_of(request).database, datetime.now(UTC) - WEEK)
     newest = await request_log.newest_of_all(portal_of(request).database, limit=TAIL)
-    return render(request, "requests.html", clusters=clusters, newest=newest, explain=explain)
+    hours = await health.hours_of_all(portal_of(request).database, datetime.now(UTC) - timedelta(hours=24))
+    pictured: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
+    return render(request, "requests.html", clusters=clusters, newest=newest, explain=explain, **pictured)
 
 
 @get("/admin/platform", opt={"audience": "operator"})

@@ -18,8 +18,8 @@ from rollhouse.portal.gate import SignInAgain, headers_of
 from rollhouse.portal.parts import Portal
 from rollhouse.portal.words import languages, words_for
 from rollhouse.scim import errors
-from rollhouse.scim.errors import InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, ScimError, Unauthorized, Unavailable
-from rollhouse.telemetry.logs import log_fault
+from rollhouse.scim.errors import InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, ScimError, Unauthorized
+from rollhouse.telemetry.refusals import note_refusal
 
 STATIC_PATH = "/static"
 STATIC = Path(__file__).with_name("static")
@@ -128,10 +128,7 @@ def refuse_page(request: PageRequest, error: ScimError) -> Response[Any]:
         return go_to(f"{_SIGN_IN}?{urlencode({'next': path})}")
     if isinstance(error, SignInAgain):
         return render(request, "sign_in_again.html", status=error.status, error=error)
-    if isinstance(error, InternalError):
-        log_fault("page.fault", error, method=request.method, route=request.scope.get("path_template"))
-    elif isinstance(error, Unavailable) and error.__cause__ is not None:
-        log_fault("page.unavailable", error, method=request.method, route=request.scope.get("path_template"))
+    note_refusal(request.scope, error)
     answer = render(request, "refusal.html", status=error.status, error=error)
     if error.retry_after_seconds is not None:
         answer.headers["retry-after"] = str(error.retry_after_seconds)

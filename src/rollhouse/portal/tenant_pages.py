@@ -45,7 +45,8 @@ async def show_health(request: PageRequest) -> Response[bytes]:
     async with portal_of(request).database.transaction(tenant.id) as tx:
         counts = await browsing.count_resources(tx)
         failures = await request_log.list_requests(tx, Wanted(only_failures=True, limit=5))
-    return render(request, "health.html", health=known, counts=counts, bars=charts.bars_of(hours), sums=_sums(hours), failures=failures, explain=explain)
+    values: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours), "failures": failures}
+    return render(request, "health.html", health=known, counts=counts, explain=explain, **values)
 
 
 @get("/portal/{slug:str}/users", opt={"audience": "tenant"})
@@ -112,7 +113,7 @@ async def show_activity(request: PageRequest) -> Response[bytes]:
     hours = await health.hours_of(portal_of(request).database, tenant.id, _hours_ago(24))
     requests, people = await _sentences(portal_of(request).database, tenant, wanted)
     more = requests[-1].id if len(requests) == LINES else None
-    values: dict[str, Any] = {"requests": requests, "people": people, "more": more, "kind": kind, "bars": charts.bars_of(hours), "sums": _sums(hours)}
+    values: dict[str, Any] = {"requests": requests, "people": people, "more": more, "kind": kind, "bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
     return render(request, "activity.html", kinds=_KINDS, explain=explain, live=wanted.before is None, **values)
 
 
@@ -191,13 +192,6 @@ def _there(found: Found | None) -> Found:
 
 def _hours_ago(count: int) -> datetime:
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=count - 1)
-
-
-def _sums(hours: list[health.Hour]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for one in hours:
-        found[one.kind] = found.get(one.kind, 0) + one.count
-    return found
 
 
 ROUTES: list[HTTPRouteHandler] = [

@@ -8,6 +8,8 @@ from rollhouse.scim.schemas import COMMON, Attribute, ResourceType
 Comparable = dict[str, Any]
 RARE = "false"
 """The key of a rare boolean."""
+ABSENT = "absent:"
+"""What the name of an expected value begins with where it is missing; the key is empty."""
 
 
 def is_exact(attribute: Attribute) -> bool:
@@ -68,7 +70,8 @@ def index_entries(resource_type: ResourceType, compared: Comparable) -> set[tupl
     for name in resource_type.indexed:
         urn, rest = resource_type.split_urn(name)
         steps = rest.split(".")
-        entries |= {(name, index_key(value)) for value in _texts(compared, [urn.lower(), *steps] if urn else steps)}
+        values = {(name, index_key(value)) for value in _texts(compared, [urn.lower(), *steps] if urn else steps)}
+        entries |= values or ({(ABSENT + name, "")} if name in resource_type.expected else set())
     return entries
 
 

@@ -129,7 +129,8 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     """A resource type (RFC 7643 section 6) and what the directory keeps of it beside the document.
 
     `indexed`: values that get rows in `resource_keys`. `unique`: those of them that no two resources of a tenant share.
-    `rare`: booleans of which only the value false gets a row, so that the few who have it are found and the many cost nothing.
+    `rare`: booleans of which only the value false gets a row, and `expected`: indexed values whose absence gets one, so that the few
+    are found and the many cost nothing.
     `memberships`: the attribute kept as membership rows. `derived`: the read-only attribute computed from those rows.
     `defaults`: what a created resource gets when the client is silent; a PUT that is silent keeps the current value (L30).
     """
@@ -142,6 +143,7 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     indexed: frozenset[str] = frozenset()
     unique: frozenset[str] = frozenset()
     rare: frozenset[str] = frozenset()
+    expected: frozenset[str] = frozenset()
     memberships: str | None = None
     derived: str | None = None
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -229,6 +231,7 @@ USER = ResourceType(
     indexed=frozenset({"username", "externalid", "displayname", "emails.value", f"{ENTERPRISE_URN}:manager.value".lower()}),
     unique=frozenset({"username"}),
     rare=frozenset({"active"}),
+    expected=frozenset({"emails.value"}),
     derived="groups",
     defaults={"active": True},
 )

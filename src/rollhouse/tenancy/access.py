@@ -12,6 +12,7 @@ import msgspec
 
 from rollhouse.database.pool import Database
 from rollhouse.scim.errors import Forbidden, Unauthorized
+from rollhouse.telemetry.metrics import CACHE_HIT, CACHE_MISS
 from rollhouse.tenancy.secrets import Peppers, is_well_typed, lookup_id_of
 from rollhouse.tenancy.tenants import Tenant
 
@@ -146,7 +147,9 @@ class CredentialGate:
         known = self._known.get(lookup_id) or self._unknown.get(lookup_id)
         now = time.monotonic()
         if known is not None and known.until > now:
+            CACHE_HIT.inc()
             return known
+        CACHE_MISS.inc()
         if not is_well_typed(secret):
             return _NOBODY
         changes = self._changes

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from rollhouse.activity import health
 from rollhouse.activity.notices import Post, send_due_notices
 from rollhouse.activity.request_log import keep_days
 from rollhouse.database.pool import Database
@@ -16,7 +17,7 @@ from rollhouse.journal.audit import cause_of
 from rollhouse.journal.sealing import AuditKey
 from rollhouse.limits.gcra import Limiter
 from rollhouse.telemetry.logs import log, log_fault
-from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, job_failures
+from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, JOB_LAST_SUCCESS, SECRET_EXPIRY, TENANT_STALLED_SECONDS, TENANTS, job_failures
 from rollhouse.tenancy.lifecycle import purge_due_tenants
 from rollhouse.tenancy.sessions import sweep_sessions
 
@@ -34,6 +35,10 @@ ERASE_SECONDS = 60.0
 ERASED_AT_ONCE = 100
 NOTICES_SECONDS = 60.0
 SESSIONS_SECONDS = 600.0
+MEASURE_SECONDS = 30.0
+STALLED_SHOWN = 50
+EXPIRIES_SHOWN = 100
+EXPIRY_DAYS = 30
 COUNTS_DAYS = 90
 """How long the counts of requests by hour, of failures and of heads are kept."""
 LONGEST_PAUSE_SECONDS = 60.0
@@ -76,6 +81,7 @@ class Worker:
             Job("erase_requests", ERASE_SECONDS, self._erase_requests),
             Job("sweep_sessions", SESSIONS_SECONDS, self._sweep_sessions),
             Job("send_notices", NOTICES_SECONDS, self._send_notices),
+            Job("measure_tenants", MEASURE_SECONDS, self._measure_tenants),
         )
 
     def stop(self) -> None:
@@ -135,6 +141,12 @@ class Worker:
         if self._post is not None:
             await send_due_notices(self._database, self._post)
 
+    async def _measure_tenants(self) -> None:
+        """Show how all tenants are: every worker shows the same, so read the largest."""
+        TENANTS.set(await health.states_of_all(self._database))
+        TENANT_STALLED_SECONDS.set(await health.stalled_longest(self._database, limit=STALLED_SHOWN))
+        SECRET_EXPIRY.set(await health.first_ending_secrets(self._database, days=EXPIRY_DAYS, limit=EXPIRIES_SHOWN))
+
 
 async def repeat(job: Job, stopping: asyncio.Event) -> None:
     """Do a job at its interval until `stopping` is set. After a failure it is tried again after 1, 2, 4 ... seconds, at most a minute or its interval."""
@@ -150,6 +162,7 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
         else:
             failures = 0
             pause = job.seconds
+            JOB_LAST_SUCCESS.labels(job.name).set_to_current_time()
         try:
             await asyncio.wait_for(stopping.wait(), pause)
         except TimeoutError:
