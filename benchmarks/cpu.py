@@ -24,11 +24,20 @@ def family(root: int) -> set[int]:
 
 def cpu_seconds(pids: set[int]) -> float:
     """User and system time that the processes have used so far."""
+    return _summed(pids, 0)
+
+
+def waited_seconds(pids: set[int]) -> float:
+    """Time that the processes could have run, but other processes had the cores."""
+    return _summed(pids, 1)
+
+
+def _summed(pids: set[int], field: int) -> float:
     total = 0
     for pid in pids:
         try:
             for task in Path(f"/proc/{pid}/task").iterdir():
-                total += int((task / "schedstat").read_text().split()[0])
+                total += int((task / "schedstat").read_text().split()[field])
         except (OSError, ValueError, IndexError):
             continue
     return total / 1e9

@@ -36,9 +36,10 @@ def wait_for(url: str) -> None:
 
 
 class Stage:
-    """Postgres (fsync and synchronous_commit on, 1 GB of shared buffers) and one `rollhouse serve` without rate limits."""
+    """Postgres (fsync and synchronous_commit on, 1 GB of shared buffers) and one `rollhouse serve`, without rate limits unless `settings` say otherwise."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.settings = settings
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         folder.chmod(0o755)
         self.folder = folder
@@ -56,6 +57,7 @@ class Stage:
             "ROLLHOUSE_PEPPERS": pepper.read_text(),
             "ROLLHOUSE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "ROLLHOUSE_RATE_PER_SECOND": "0",
+            **self.settings,
         }
         command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
         self.service = subprocess.Popen(command, env=self.environment)

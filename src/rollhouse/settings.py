@@ -99,8 +99,8 @@ _BOUNDS = {
 """From and to which a number makes sense."""
 _CHOICES: dict[str, tuple[str, ...]] = {"log_format": ("json", "console")}
 """What a word may be."""
-_ELSEWHERE = {f"{PREFIX}SCIM_SECRET"}
-"""Variables that a single command reads by itself."""
+_ELSEWHERE = {f"{PREFIX}SCIM_SECRET", f"{PREFIX}OPERATOR_KEY"}
+"""Variables that a single command, or the load tests, read by themselves."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 import msgspec
@@ -90,6 +91,17 @@ class Answer:
         return [resource for resource in found if isinstance(resource, dict)] if isinstance(found, list) else []
 
 
+class Sender(Protocol):
+    """A way to a tenant's SCIM server: what the primitives need of a client, whatever drives it."""
+
+    @property
+    def profile(self) -> Profile:
+        """The job on whose behalf it sends."""
+
+    async def send(self, call: Call) -> Answer:
+        """The answer to a call."""
+
+
 @dataclass(slots=True)
 class ScimClient:
     """One job's way to its server; everything it sees goes into the tally."""
@@ -149,7 +161,7 @@ class ScimClient:
             response.status,
             decode_document(raw),
             response.headers.get("Location"),
-            _retry_after_seconds(response.headers.get("Retry-After")),
+            retry_after_seconds(response.headers.get("Retry-After")),
             raw=raw,
             content_type=response.headers.get("Content-Type", ""),
         )
@@ -179,7 +191,7 @@ def decode_document(raw: bytes) -> Document | None:
     return document if isinstance(document, dict) else None
 
 
-def _retry_after_seconds(header: str | None) -> float:
+def retry_after_seconds(header: str | None) -> float:
     """Retry-After in seconds; anything but digits counts as the default."""
     return float(header) if header is not None and header.strip().isdecimal() else DEFAULT_RETRY_AFTER_SECONDS
 

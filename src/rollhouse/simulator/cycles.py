@@ -7,7 +7,7 @@ from rollhouse.simulator.client import Answer
 from rollhouse.simulator.directory import Change
 from rollhouse.simulator.generation import source_guid
 from rollhouse.simulator.groups import Batch, batch_memberships, remove_team, sync_team, write_batch
-from rollhouse.simulator.job import HeldKey, Job, in_parallel
+from rollhouse.simulator.job import HeldKey, Job
 from rollhouse.simulator.primitives import probe_group, probe_user
 from rollhouse.simulator.users import OK, remove_user, sync_manager, sync_user
 
@@ -44,11 +44,11 @@ async def run_initial_cycle(job: Job) -> None:
     job.profile.draw("source_order", job.cycle).shuffle(people)
     job.progress.begin(f"cycle {job.cycle} initial: users", len(people))
     for at in range(0, len(people), CHUNK):
-        await in_parallel(job, people[at : at + CHUNK], job.profile.user_workers, lambda key: sync_user(job, key))
+        await job.in_parallel(people[at : at + CHUNK], job.profile.user_workers, lambda key: sync_user(job, key))
     await _sync_managers(job, dict.fromkeys(people, True))
     teams = sorted(job.directory.teams)
     job.progress.begin(f"cycle {job.cycle} initial: groups", len(teams))
-    await in_parallel(job, teams, job.profile.group_workers, lambda key: sync_team(job, key))
+    await job.in_parallel(teams, job.profile.group_workers, lambda key: sync_team(job, key))
     pairs = [(key, member) for key in teams for member in job.directory.teams[key].members]
     await _write_memberships(job, pairs)
     if not job.stopped:
@@ -67,7 +67,7 @@ async def run_incremental_cycle(job: Job) -> None:
     due = job.due_entries()
     people = _ordered([_keys(due, "user"), _changed(changes, "person")])
     job.progress.begin(f"cycle {job.cycle} incremental: users", len(people))
-    await in_parallel(job, people, job.profile.user_workers, lambda key: sync_user(job, key))
+    await job.in_parallel(people, job.profile.user_workers, lambda key: sync_user(job, key))
     await _delete_users(job, changes, due)
     moved = dict.fromkeys(_changed(changes, "manager") + _keys(due, "manager") + list(job.fresh_users), True)
     await _sync_managers(job, dict.fromkeys(people, False) | moved)
@@ -105,14 +105,14 @@ async def _sync_managers(job: Job, people: dict[str, bool]) -> None:
     async def step(source_id: str) -> None:
         await sync_manager(job, source_id, changed=people[source_id])
 
-    await in_parallel(job, people, job.profile.user_workers, step)
+    await job.in_parallel(people, job.profile.user_workers, step)
 
 
 async def _sync_teams(job: Job, changes: list[Change], due: list[HeldKey]) -> None:
     teams = _ordered([_keys(due, "team"), _changed(changes, "team")])
-    await in_parallel(job, teams, job.profile.group_workers, lambda key: sync_team(job, key))
+    await job.in_parallel(teams, job.profile.group_workers, lambda key: sync_team(job, key))
     gone = _ordered([_keys(due, "team_deletion"), _changed(changes, "team_unassigned")])
-    await in_parallel(job, gone, job.profile.group_workers, lambda key: remove_team(job, key))
+    await job.in_parallel(gone, job.profile.group_workers, lambda key: remove_team(job, key))
 
 
 async def _delete_users(job: Job, changes: list[Change], due: list[HeldKey]) -> None:
@@ -121,13 +121,13 @@ async def _delete_users(job: Job, changes: list[Change], due: list[HeldKey]) -> 
         if source_id in job.links:
             job.abandoned.add(job.links.pop(source_id))
     gone = [key for key in _ordered([_keys(due, "deletion"), _changed(changes, "purged")]) if key in job.links]
-    await in_parallel(job, gone, job.profile.user_workers, lambda key: remove_user(job, key, job.links[key]))
+    await job.in_parallel(gone, job.profile.user_workers, lambda key: remove_user(job, key, job.links[key]))
 
 
 async def _write_memberships(job: Job, pairs: Iterable[tuple[str, str]]) -> None:
     batches = batch_memberships(job, pairs)
     job.progress.begin(f"cycle {job.cycle}: memberships", len(batches))
-    await in_parallel(job, batches, job.profile.group_workers, lambda batch: write_batch(job, batch))
+    await job.in_parallel(batches, job.profile.group_workers, lambda batch: write_batch(job, batch))
 
 
 def _too_many_removals(job: Job, changes: list[Change]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from rollhouse.simulator.client import Answer, ScimClient
+from rollhouse.simulator.client import Answer, Sender
 from rollhouse.simulator.directory import Directory
 from rollhouse.simulator.profile import Dialect, Profile
 
@@ -59,6 +59,29 @@ class SilentProgress:
         """Show nothing."""
 
 
+class Crew(Protocol):
+    """How a step is run for every item by some workers that share one queue; all stop when the job is quarantined."""
+
+    async def __call__(self, job: "Job", items: Iterable[T], workers: int, step: Callable[[T], Awaitable[object]]) -> None:
+        """Run the step for every item."""
+
+
+async def run_as_tasks(job: "Job", items: Iterable[T], workers: int, step: Callable[[T], Awaitable[object]]) -> None:
+    """The crew of an event loop: its workers are tasks of asyncio."""
+    queue = iter(items)
+
+    async def work() -> None:
+        for item in queue:
+            if job.stopped:
+                return
+            await step(item)
+            job.progress.advance()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(max(1, workers)):
+            group.create_task(work())
+
+
 def escrow_distance(attempts: int, cycle_interval_seconds: int) -> int:
     """Cycles until the next try after a number of failures: 1, 2, 4, 8 and so on, at most a day's worth."""
     return int(min(2 ** min(attempts - 1, 30), max(1, DAY_SECONDS // cycle_interval_seconds)))
@@ -78,9 +101,10 @@ class Job:
 
     profile: Profile
     directory: Directory
-    client: ScimClient
+    client: Sender
     dialect: Dialect
     progress: Progress = field(default_factory=SilentProgress)
+    crew: Crew = run_as_tasks
     links: dict[str, str] = field(default_factory=dict)
     team_links: dict[str, str] = field(default_factory=dict)
     escrow: dict[HeldKey, Held] = field(default_factory=dict)
@@ -167,6 +191,10 @@ class Job:
         self.shown_managers.clear()
         return self.watermark
 
+    async def in_parallel(self, items: Iterable[T], workers: int, step: Callable[[T], Awaitable[object]]) -> None:
+        """Run a step for every item by some workers."""
+        await self.crew(self, items, workers, step)
+
     def forget_links(self) -> None:
         """Drop every link and all escrow, as a restart with full reset does."""
         self.abandoned |= {target for source, target in self.links.items() if not self._manages(source)}
@@ -177,19 +205,3 @@ class Job:
     def _manages(self, source_id: str) -> bool:
         person = self.directory.people.get(source_id)
         return person is not None and person.in_scope
-
-
-async def in_parallel(job: Job, items: Iterable[T], workers: int, step: Callable[[T], Awaitable[object]]) -> None:
-    """Run a step for every item by some workers that share one queue; all stop when the job is quarantined."""
-    queue = iter(items)
-
-    async def work() -> None:
-        for item in queue:
-            if job.stopped:
-                return
-            await step(item)
-            job.progress.advance()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(max(1, workers)):
-            group.create_task(work())

@@ -66,7 +66,7 @@ async def run_scenario(request: ScenarioRequest, progress: Progress | None = Non
         client = ScimClient(session, tenant_url, profile, tally, Pace(request.rate_per_second))
         directory = scenario.directory(profile, request.scale, request.members)
         job = Job(profile, directory, client, profile.dialect, progress or SilentProgress())
-        stage = Stage(profile, directory, job, await take_snapshot(job), pause_seconds=request.pause_seconds)
+        stage = Stage(profile, directory, job, client, await take_snapshot(job), pause_seconds=request.pause_seconds)
         stage.switch_dialect(profile.dialect)
         with contextlib.suppress(QuarantinedError):
             await scenario.play(stage)
@@ -101,7 +101,7 @@ def _report_on(request: ScenarioRequest, stage: Stage, elapsed_seconds: float) -
             "extension": profile.custom_extension or "none",
             "on_429": "honour" if profile.honours_retry_after else "ignore",
         },
-        tally=job.client.tally,
+        tally=stage.client.tally,
         elapsed_seconds=elapsed_seconds,
         quarantined=job.quarantine_reason,
         escrow=sorted(held),

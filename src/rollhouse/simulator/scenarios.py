@@ -7,7 +7,6 @@ from rollhouse.simulator.cycles import provision_group_on_demand, provision_user
 from rollhouse.simulator.directory import Directory, Person
 from rollhouse.simulator.generation import SMALL, invent_directory, invent_person, invent_team, source_guid
 from rollhouse.simulator.hostile import invent_hostile_directory, rotate_display_names
-from rollhouse.simulator.job import in_parallel
 from rollhouse.simulator.mapping import USER_URN, Document, user_name
 from rollhouse.simulator.primitives import plant_user
 from rollhouse.simulator.profile import Profile
@@ -59,7 +58,7 @@ async def play_brownfield(stage: Stage) -> None:
             planted[person.source_id] = str(answer.document.get("id"))
 
     positions = [position for position in range(len(people)) if position % 10 < PLANTED_OF_TEN]
-    await in_parallel(stage.job, positions, stage.profile.user_workers, plant)
+    await stage.job.in_parallel(positions, stage.profile.user_workers, plant)
     await stage.initial()
     await stage.settle()
     for source_id, target_id in sorted(planted.items()):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rollhouse.simulator.churn import churn_directory, touch_directory
+from rollhouse.simulator.client import ScimClient
 from rollhouse.simulator.cycles import run_incremental_cycle, run_initial_cycle
 from rollhouse.simulator.directory import Directory
 from rollhouse.simulator.job import Job
@@ -29,6 +30,7 @@ class Stage:
     profile: Profile
     directory: Directory
     job: Job
+    client: ScimClient
     snapshot: Snapshot
     pause_seconds: float | None = 0.0
     divergences: list[Divergence] = field(default_factory=list)
@@ -40,8 +42,8 @@ class Stage:
     def switch_dialect(self, dialect: Dialect) -> None:
         """Set the dialect of scheduled cycles; the flag dialect brings the flag into request URLs."""
         self.job.dialect = dialect
-        flagged = dialect == "flag" or self.job.client.tenant_url.flagged
-        self.job.client.flag = self.profile.flag_propagation if flagged else None
+        flagged = dialect == "flag" or self.client.tenant_url.flagged
+        self.client.flag = self.profile.flag_propagation if flagged else None
 
     def churn(self) -> None:
         """Let people and teams change as they do between two cycles."""
@@ -94,7 +96,7 @@ class Stage:
     async def _cycle(self, kind: str, run: Callable[[Job], Awaitable[None]]) -> CycleRecord:
         if self.job.cycle:
             await asyncio.sleep(self.profile.cycle_interval_seconds if self.pause_seconds is None else self.pause_seconds)
-        tally = self.job.client.tally
+        tally = self.client.tally
         requests, writes = tally.requests, tally.writes
         await run(self.job)
         record = CycleRecord(self.job.cycle, kind, tally.requests - requests, tally.writes - writes, None)
