@@ -22,13 +22,29 @@ def family(root: int) -> set[int]:
     return found
 
 
-def cpu_seconds(pids: set[int]) -> float:
-    """User and system time that the processes have used so far."""
-    total = 0
+def cpu_of_each(pids: set[int]) -> dict[int, float]:
+    """Seconds of user and system time that each of the processes has used so far; one that has ended is left out."""
+    found = {}
     for pid in pids:
         try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                total += int((task / "schedstat").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
+            found[pid] = sum(_nanoseconds(task) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+        except OSError:
             continue
-    return total / 1e9
+    return found
+
+
+def _nanoseconds(task: Path) -> int:
+    try:
+        return int((task / "schedstat").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def cpu_seconds(pids: set[int]) -> float:
+    """User and system time that the processes have used so far."""
+    return sum(cpu_of_each(pids).values())
+
+
+def spent_seconds(before: dict[int, float], after: dict[int, float]) -> float:
+    """Time used between two looks by the processes of the second; one that was not there at the first began at zero."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
