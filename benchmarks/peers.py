@@ -19,7 +19,7 @@ from benchmarks.peer_servers.goals import HUGE, LARGE, LIMIT, OURS, SMALL, Ratio
 from benchmarks.peer_servers.limit import AUDIT, AUDIT_ROWS, Limit
 from benchmarks.peer_servers.operations import CONNECTIONS, COUNTS, FIND, GET, PAGE, PATCH, POST, add_to
 from benchmarks.peer_servers.picture import draw
-from benchmarks.peer_servers.samples import Figures, Found, Key, medians, percentile
+from benchmarks.peer_servers.samples import Figures, Found, Key, median_total, medians, percentile
 from benchmarks.peer_servers.servers import DjangoServer, MemoryServer, PeerServer, install, slug_of
 from benchmarks.peer_servers.subjects import DjangoSubject, Subject
 from benchmarks.stage import Stage
@@ -171,7 +171,7 @@ def print_figures(found: Found) -> None:
             last = key.operation
             print(f"\n{last:<24}" + "".join(f"{cell:>{width}}" for cell, width in zip(head, WIDTHS, strict=True)))
         one = medians(found[key])
-        cells = (f"{key.users:,}", key.connections, f"{one.app_us:,.0f}", f"{one.postgres_us:,.0f}", f"{one.total_us:,.0f}", f"{one.p50_ms:,.2f}")
+        cells = (f"{key.users:,}", key.connections, f"{one.app_us:,.0f}", f"{one.postgres_us:,.0f}", f"{median_total(found[key]):,.0f}", f"{one.p50_ms:,.2f}")
         print(f"  {key.subject:<22}" + "".join(f"{cell:>{width}}" for cell, width in zip((*cells, f"{one.p99_ms:,.2f}", one.requests), WIDTHS, strict=True)))
 
 

@@ -11,6 +11,7 @@ from benchmarks.report import middle
 
 SMALL, LARGE, HUGE = 1_000, 100_000, 1_000_000
 OURS, LIMIT, MEMORY = "Rollhouse", "pgbench", "scim2-server"
+SMALL_PART = 0.6
 
 Weight = Callable[[Figures], float]
 
@@ -84,7 +85,7 @@ def ratios(found: Found, sizes: list[int]) -> list[Ratio]:
 
 
 def shown(ratio: float | None) -> str:
-    """2.50x, or 1/40 for what is less."""
+    """2.50x, or 1/40.0 for a small part."""
     if ratio is None:
         return "-"
-    return f"{ratio:.2f}x" if ratio >= 1 else f"1/{1 / ratio:,.1f}"
+    return f"{ratio:.2f}x" if ratio >= SMALL_PART else f"1/{1 / ratio:,.1f}"
