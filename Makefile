@@ -49,6 +49,7 @@ observability: setup
 lock:
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra dev --group test pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group peers -o requirements/peers.txt
 
 clean:
 	rm -rf .venv .rollhouse

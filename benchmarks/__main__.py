@@ -1,4 +1,4 @@
-"""`make bench`: every measurement after the other; each is also `python -m benchmarks.<name> --help`."""
+"""`make bench`: every measurement after the other; each is also `python -m benchmarks.<name> --help`. `peers` installs other servers and is run by itself."""
 
 import runpy
 import sys

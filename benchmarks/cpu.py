@@ -22,22 +22,34 @@ def family(root: int) -> set[int]:
     return found
 
 
+def cpu_of_each(pids: set[int], *, field: int = 0) -> dict[int, float]:
+    """Seconds of user and system time that each of the processes has used so far; one that has ended is left out."""
+    found = {}
+    for pid in pids:
+        try:
+            found[pid] = sum(_nanoseconds(task, field) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+        except OSError:
+            continue
+    return found
+
+
+def _nanoseconds(task: Path, field: int) -> int:
+    try:
+        return int((task / "schedstat").read_text().split()[field])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def cpu_seconds(pids: set[int]) -> float:
     """User and system time that the processes have used so far."""
-    return _summed(pids, 0)
+    return sum(cpu_of_each(pids).values())
 
 
 def waited_seconds(pids: set[int]) -> float:
     """Time that the processes could have run, but other processes had the cores."""
-    return _summed(pids, 1)
+    return sum(cpu_of_each(pids, field=1).values())
 
 
-def _summed(pids: set[int], field: int) -> float:
-    total = 0
-    for pid in pids:
-        try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                total += int((task / "schedstat").read_text().split()[field])
-        except (OSError, ValueError, IndexError):
-            continue
-    return total / 1e9
+def spent_seconds(before: dict[int, float], after: dict[int, float]) -> float:
+    """Time used between two looks by the processes of the second; one that was not there at the first began at zero."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())

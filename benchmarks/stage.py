@@ -45,8 +45,17 @@ class Stage:
         self.folder = folder
         self.postgres = EmbeddedPostgres(folder / "pg", embedded_programs(), options=("shared_buffers=1GB", "max_wal_size=4GB"))
         self.port, self.metrics_port = free_port(), free_port()
+        self.service: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Stage":
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         self.postgres.start()
         asyncio.run(migrate(self.postgres.url("rollhouse_migrator")))
         pepper = self.folder / "pepper"
@@ -62,11 +71,11 @@ class Stage:
         command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
         self.service = subprocess.Popen(command, env=self.environment)
         wait_for(f"http://127.0.0.1:{self.port}/readyz")
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self.service.send_signal(signal.SIGTERM)
-        self.service.wait(20)
+        if self.service is not None:
+            self.service.send_signal(signal.SIGTERM)
+            self.service.wait(20)
         self.postgres.stop()
 
     @property

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+NO_CONTENT = 204
+
 
 class Connection:
     """One connection to a server on loopback."""
@@ -24,8 +26,18 @@ class Connection:
         for line in head.split(b"\r\n"):
             if line[:15].lower() == b"content-length:":
                 length = int(line[15:])
+            elif line[:18].lower() == b"transfer-encoding:" and status != NO_CONTENT:
+                return status, await self._chunks(), time.perf_counter() - started
         body = await self._reader.readexactly(length) if length else b""
         return status, body, time.perf_counter() - started
+
+    async def _chunks(self) -> bytes:
+        """A body in chunks (RFC 9112 section 7.1), of a server that does not tell its length."""
+        parts = []
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            parts.append((await self._reader.readexactly(size + 2))[:-2])
+        await self._reader.readexactly(2)
+        return b"".join(parts)
 
     def close(self) -> None:
         self._writer.close()
