@@ -99,6 +99,19 @@ TABLES = (
 
 TENANT_TABLES = ("resources", "resource_keys", "memberships", "resource_counts")
 
+# The members of a group and the groups of a member as JSON text: built here so that a group of 100,000 does not hold up the
+# event loop. Ids, the base URL and type names need no escaping.
+RELATION = """CASE p_relation
+                WHEN 'groups' THEN (
+                    SELECT '[' || string_agg('{"value":"' || m.group_id || '","$ref":"' || p_base_url || '/Groups/' || m.group_id
+                        || '","type":"direct"}', ',' ORDER BY m.group_id) || ']'
+                    FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = r.id)
+                WHEN 'members' THEN (
+                    SELECT '[' || string_agg('{"value":"' || m.member_id || '","$ref":"' || p_base_url || '/' || m.member_type || 's/' || m.member_id
+                        || '","type":"' || m.member_type || '"}', ',' ORDER BY m.member_id) || ']'
+                    FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.group_id = r.id)
+                END"""
+
 READING = (
     """
     CREATE FUNCTION rollhouse.resolve_credential(p_lookup_id text)
@@ -113,27 +126,7 @@ READING = (
         WHERE c.lookup_id = p_lookup_id;
     END
     """,
-    # The members of a group and the groups of a member as JSON text: built here so that a group of 100,000 does not
-    # hold up the event loop. Ids, the base URL and type names need no escaping.
-    """
-    CREATE FUNCTION rollhouse.encode_relation(p_tenant uuid, p_relation text, p_id uuid, p_base_url text) RETURNS text
-    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
-    BEGIN
-        IF p_relation = 'groups' THEN
-            RETURN (
-                SELECT '[' || string_agg('{"value":"' || m.group_id || '","$ref":"' || p_base_url || '/Groups/' || m.group_id
-                    || '","type":"direct"}', ',' ORDER BY m.group_id) || ']'
-                FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_id);
-        ELSIF p_relation = 'members' THEN
-            RETURN (
-                SELECT '[' || string_agg('{"value":"' || m.member_id || '","$ref":"' || p_base_url || '/' || m.member_type || 's/' || m.member_id
-                    || '","type":"' || m.member_type || '"}', ',' ORDER BY m.member_id) || ']'
-                FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.group_id = p_id);
-        END IF;
-        RETURN NULL;
-    END $$
-    """,
-    """
+    f"""
     CREATE FUNCTION rollhouse.get_resource(p_tenant uuid, p_type text, p_id uuid, p_relation text, p_base_url text)
     RETURNS TABLE (id uuid, document text, version bigint, created timestamptz, last_modified timestamptz, relation text)
     LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
@@ -142,11 +135,11 @@ READING = (
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
         RETURN QUERY
             SELECT r.id, r.document, r.version, r.created, r.last_modified,
-                   CASE WHEN p_relation IS NOT NULL THEN rollhouse.encode_relation(p_tenant, p_relation, r.id, p_base_url) END
+                   {RELATION}
             FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = p_id AND r.resource_type = p_type;
     END $$
     """,
-    """
+    f"""
     CREATE FUNCTION rollhouse.find_resources(
         p_tenant uuid, p_type text, p_attribute text, p_key text, p_limit integer, p_relation text, p_base_url text)
     RETURNS TABLE (id uuid, document text, version bigint, created timestamptz, last_modified timestamptz, relation text)
@@ -156,7 +149,7 @@ READING = (
         PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
         RETURN QUERY
             SELECT r.id, r.document, r.version, r.created, r.last_modified,
-                   CASE WHEN p_relation IS NOT NULL THEN rollhouse.encode_relation(p_tenant, p_relation, r.id, p_base_url) END
+                   {RELATION}
             FROM rollhouse.resource_keys k
             CROSS JOIN LATERAL (SELECT * FROM rollhouse.resources r WHERE r.tenant_id = k.tenant_id AND r.id = k.resource_id LIMIT 1) r
             WHERE k.tenant_id = p_tenant AND k.resource_type = p_type AND k.attribute = p_attribute AND k.key = p_key

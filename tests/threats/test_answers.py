@@ -245,7 +245,9 @@ async def test_what_needs_no_secret_says_nothing_of_any_tenant(acme: ScimClient,
     await acme.create_user(userName="ann")
     async with httpx.AsyncClient() as stranger:
         shown = [(await stranger.get(service.url + path)).text for _, path in sorted(PUBLIC)]
-        shown.append((await stranger.get(service.metrics_url)).text)
+        metrics = (await stranger.get(service.metrics_url)).text
 
     slug = acme.base_url.split("/")[4]
+    assert acme.tenant_id not in metrics, "the metrics, on a port of their own, name the busiest tenants by slug, and nobody else"
+    assert "ann" not in metrics.split()
     assert [text for text in shown if f'"{slug}"' in text or acme.tenant_id in text or "ann" in text.split()] == []

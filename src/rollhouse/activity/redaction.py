@@ -32,6 +32,10 @@ _OTHERS = {"members": frozenset({"display"}), "manager": frozenset({"displayname
 """Parts of a resource that name somebody else: they would outlive his deletion."""
 
 
+_SUSPECT = re.compile(rb"\\|" + "|".join(sorted({*_HIDDEN, *_OTHERS})).encode(), re.IGNORECASE)
+"""What a body of plain letters must hold if anything in it is to be changed: such a name, or an escape that may hide one."""
+
+
 def redact(body: bytes) -> tuple[str | None, Any]:
     """What is kept of a body, and the body itself as a value; no text without a body, no value when it is not JSON or over 256 KiB.
 
@@ -46,7 +50,8 @@ def redact(body: bytes) -> tuple[str | None, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"({len(body)} bytes that are not JSON)", None
     try:
-        text = encode(_without_secrets(value)).decode()
+        # Most bodies name nothing that is to be changed; to look for that is 20 times cheaper than to walk and write them anew.
+        text = body.decode() if body.isascii() and _SUSPECT.search(body) is None else encode(_without_secrets(value)).decode()
     except RecursionError:
         return f"({len(body)} bytes, nested too deep)", None
     return (text if len(text) <= BODY_CHARACTERS_LIMIT else text[:BODY_CHARACTERS_LIMIT] + "..."), value

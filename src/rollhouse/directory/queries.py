@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Float, FromClause, Select, Text, Uuid, and_, bindparam, cast, exists, false, func, literal_column, not_, or_, select, true
-from sqlalchemy.dialects.postgresql import JSONB, asyncpg
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, asyncpg
 
 from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
 from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, Field, Not, Present
@@ -125,10 +125,27 @@ def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | No
     found = select(RESOURCES).where(RESOURCES.c.tenant_id == _TENANT, RESOURCES.c.id == ids.c.id).limit(literal_column("1")).lateral("found")
     related: ColumnElement[Any] = literal_column("NULL::text")
     if relation is not None:
-        related = func.rollhouse.encode_relation(_TENANT, bindparam("relation", relation, type_=Text), found.c.id, bindparam("base_url", type_=Text))
+        related = _relation_text(relation, found.c.id)
     columns = (found.c.id, found.c.document, found.c.version, found.c.created, found.c.last_modified, related.label("relation"))
     shown = [*([_order(sort, found)] if sort else []), found.c.id]
     return _compile(select(*columns).select_from(ids.join(found, true())).order_by(*shown))
+
+
+def _relation_text(relation: str, resource_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The members of a group or the groups of a member as JSON text, null without any: the same text as in the function `get_resource`.
+
+    Written out, not called: a function for each row of a page took two thirds of the page's time.
+    """
+    m = MEMBERSHIPS.alias()
+    base_url = bindparam("base_url", type_=Text)
+    own, other = (m.c.member_id, m.c.group_id) if relation == "groups" else (m.c.group_id, m.c.member_id)
+    endpoint = literal_column("'Groups'") if relation == "groups" else func.concat(m.c.member_type, literal_column("'s'"))
+    kind = literal_column("'direct'") if relation == "groups" else m.c.member_type
+    value, ref, slash = literal_column('\'{"value":"\''), literal_column('\'","$ref":"\''), literal_column("'/'")
+    type_, end = literal_column('\'","type":"\''), literal_column("'\"}'")
+    one = func.concat(value, other, ref, base_url, slash, endpoint, slash, other, type_, kind, end)
+    whole = literal_column("'['").op("||")(func.string_agg(one, aggregate_order_by(literal_column("','"), other))).op("||")(literal_column("']'"))
+    return select(whole).where(m.c.tenant_id == _TENANT, own == resource_id).scalar_subquery()
 
 
 @lru_cache(maxsize=COMPILED_STATEMENTS)
