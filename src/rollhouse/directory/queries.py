@@ -139,12 +139,12 @@ def _relation_text(relation: str, resource_id: ColumnElement[Any]) -> ColumnElem
     m = MEMBERSHIPS.alias()
     base_url = bindparam("base_url", type_=Text)
     own, other = (m.c.member_id, m.c.group_id) if relation == "groups" else (m.c.group_id, m.c.member_id)
-    endpoint = literal_column("'Groups'") if relation == "groups" else func.concat(m.c.member_type, literal_column("'s'"))
-    kind = literal_column("'direct'") if relation == "groups" else m.c.member_type
-    value, ref, slash = literal_column('\'{"value":"\''), literal_column('\'","$ref":"\''), literal_column("'/'")
-    type_, end = literal_column('\'","type":"\''), literal_column("'\"}'")
+    endpoint = literal_column("'Groups'", Text) if relation == "groups" else func.concat(m.c.member_type, literal_column("'s'", Text))
+    kind = literal_column("'direct'", Text) if relation == "groups" else m.c.member_type
+    value, ref, slash = literal_column('\'{"value":"\'', Text), literal_column('\'","$ref":"\'', Text), literal_column("'/'", Text)
+    type_, end = literal_column('\'","type":"\'', Text), literal_column("'\"}'", Text)
     one = func.concat(value, other, ref, base_url, slash, endpoint, slash, other, type_, kind, end)
-    whole = literal_column("'['").op("||")(func.string_agg(one, aggregate_order_by(literal_column("','"), other))).op("||")(literal_column("']'"))
+    whole = literal_column("'['").op("||")(func.string_agg(one, aggregate_order_by(literal_column("','", Text), other))).op("||")(literal_column("']'", Text))
     return select(whole).where(m.c.tenant_id == _TENANT, own == resource_id).scalar_subquery()
 
 
