@@ -69,8 +69,7 @@ async def limiters(redis_server: RedisServer) -> AsyncIterator[list[RedisLimiter
     made = [connect(redis_server.url), connect(redis_server.url)]
     yield made
     for limiter in made:
-        await limiter._redis.aclose()
-        await limiter._redis.connection_pool.disconnect()
+        await limiter.close()
 
 
 @pytest.fixture

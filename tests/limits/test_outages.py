@@ -42,6 +42,9 @@ class Asked:
         self.times += 1
         return await self._script(**arguments)
 
+    async def close(self) -> None:
+        await self._script.close()
+
 
 def watch(limiter: RedisLimiter) -> Asked:
     asked = Asked(limiter)

@@ -38,7 +38,7 @@ async def test_a_purge_leaves_no_key_in_redis(
         for _ in range(20):  # and one of the tokens that a client of the tenant fetched
             await limiter.admit(f"{client.tenant_id}:tokens:{UUID(int=1)}", Limit(1, 1000))
         assert await limiter.forget("nobody")
-        await limiter._redis.aclose()  # type: ignore[attr-defined]
+        await limiter.close()  # type: ignore[attr-defined]
         assert len(keys_of(redis_server, client.tenant_id)) == 2
         await client.close()
         assert run(embedded_cluster, "tenant", "delete", slug, "--grace-days", "0", "--yes").returncode == 0
