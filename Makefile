@@ -42,6 +42,7 @@ bench: setup
 screenshots: setup
 	tests/servers/install
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/dashboards.py
 
 observability: setup
 	cd k8s/observability && ../../$(BIN)/python generate.py

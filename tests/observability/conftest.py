@@ -78,17 +78,18 @@ def settings_of(cluster: Cluster, redis: RedisServer) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-async def platform(folder: Path, tmp_path: Path) -> AsyncIterator[Platform]:
-    server = EmbeddedPostgres(folder / tmp_path.name[-20:] / "pg", embedded_programs())
+@contextlib.asynccontextmanager
+async def running_platform(folder: Path) -> AsyncIterator[Platform]:
+    """All of it, its files in a folder with a short path that Postgres may enter."""
+    server = EmbeddedPostgres(folder / "pg", embedded_programs())
     server.start()
     cluster = Cluster(server)
     await migrate(cluster.migrator_url)
-    redis = RedisServer(tmp_path)
+    redis = RedisServer(folder)
     redis.start()
-    serving = Serving(tmp_path / "service.log", settings_of(cluster, redis))
+    serving = Serving(folder / "service.log", settings_of(cluster, redis))
     serving.start()
-    worker = Working(cluster, tmp_path / "worker.log")
+    worker = Working(cluster, folder / "worker.log")
     database = Database(cluster.app_url, connections=4)
     await database.open()
     clients = [await new_client(serving, database) for _ in range(TENANTS)]
@@ -100,6 +101,14 @@ async def platform(folder: Path, tmp_path: Path) -> AsyncIterator[Platform]:
     serving.stop()
     redis.stop()
     server.stop()
+
+
+@pytest.fixture
+async def platform(folder: Path, tmp_path: Path) -> AsyncIterator[Platform]:
+    place = folder / tmp_path.name[-20:]
+    place.mkdir(mode=0o755)
+    async with running_platform(place) as found:
+        yield found
 
 
 async def until(what: Any, seconds: float, said: Any) -> None:

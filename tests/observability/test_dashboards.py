@@ -3,6 +3,7 @@
 import asyncio
 import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.servers.prometheus import Prometheus
 sys.path.insert(0, str(Path(__file__).parents[2] / "k8s" / "observability"))
 
 import dashboards
+from pictures import draw
 from rules import rules
 
 FACTOR = 100
@@ -72,6 +74,8 @@ async def test_no_panel_is_empty_after_a_load_run(platform: Platform, tmp_path: 
         missing: list[Any] = []
         await until(lambda: not missing.__setitem__(slice(None), empty(prometheus)) and not missing, 10, lambda: missing)
         assert platform.statuses.get(429), "one tenant was over its limit"
+        picture = draw(dashboards.dashboards()["rollhouse-overview"], prometheus.url, time.time() - 20, time.time(), rate_interval=RATE_INTERVAL, step=1)
+        assert picture.count("<polyline") >= 10
     finally:
         prometheus.stop()
 

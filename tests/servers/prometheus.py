@@ -74,6 +74,9 @@ class Prometheus:
         now = time.time()
         return self._ask("query_exemplars", query=expr, start=str(now - 600), end=str(now))
 
+    def close(self) -> None:
+        self.stop()
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
