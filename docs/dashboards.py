@@ -21,23 +21,26 @@ from tests.servers.prometheus import Prometheus
 STEP_SECONDS = 1.0
 
 
-async def main() -> None:
+async def take(folder: Path) -> None:
+    async with running_platform(folder) as platform:
+        targets = {"rollhouse": [platform.serving.metrics_port], "worker": [platform.worker.metrics_port]}
+        with contextlib.closing(Prometheus(folder / "prometheus", targets, rules(FACTOR))) as prometheus:
+            await asyncio.to_thread(prometheus.wait_for_targets, 2)
+            start = time.time()
+            await a_busy_day(platform, prometheus)
+            for uid, board in dashboards.dashboards().items():
+                text = draw(board, prometheus.url, start, time.time(), rate_interval=RATE_INTERVAL, step=STEP_SECONDS)
+                (ROOT / "docs" / "pictures" / f"{uid}.svg").write_text(text)
+
+
+def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="rh-"))
     folder.chmod(0o755)
     try:
-        async with running_platform(folder) as platform:
-            targets = {"rollhouse": [platform.serving.metrics_port], "worker": [platform.worker.metrics_port]}
-            prometheus = Prometheus(folder / "prometheus", targets, rules(FACTOR))
-            with contextlib.closing(prometheus):
-                await asyncio.to_thread(prometheus.wait_for_targets, 2)
-                start = time.time()
-                await a_busy_day(platform, prometheus)
-                for uid, board in dashboards.dashboards().items():
-                    text = draw(board, prometheus.url, start, time.time(), rate_interval=RATE_INTERVAL, step=STEP_SECONDS)
-                    (ROOT / "docs" / "pictures" / f"{uid}.svg").write_text(text)
+        asyncio.run(take(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -17,7 +17,7 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "rollhouse"
 RATE = "$__rate_interval"
 SECONDS = "http_server_request_duration_seconds"
-WIDTH, HEIGHT = 8, 7
+COLUMNS, HEIGHT = 24, 7
 
 Kind = Literal["lines", "number", "table", "bars"]
 
@@ -440,9 +440,9 @@ BOARDS = (
 )
 
 
-def _built(panel: Panel, number: int) -> Any:
+def _built(panel: Panel, number: int, width: int) -> Any:
     maker = {"lines": timeseries, "number": stat, "table": table, "bars": bargauge}[panel.kind]
-    made = maker.Panel().title(panel.title).description(panel.says).unit(panel.unit).datasource(SOURCE).id(number).span(WIDTH).height(HEIGHT)
+    made = maker.Panel().title(panel.title).description(panel.says).unit(panel.unit).datasource(SOURCE).id(number).span(width).height(HEIGHT)
     for at, query in enumerate(panel.queries):
         target = Dataquery().expr(query.expr).legend_format(query.legend).ref_id(chr(ord("A") + at)).datasource(SOURCE)
         if panel.kind == "lines":
@@ -472,7 +472,7 @@ def _board(board: Board) -> Any:
         made = made.with_row(Row(title))
         for panel in panels:
             number += 1
-            made = made.with_panel(_built(panel, number))
+            made = made.with_panel(_built(panel, number, COLUMNS // (4 if len(panels) % 4 == 0 else 3)))
     return made.build()
 
 

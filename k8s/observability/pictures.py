@@ -48,9 +48,8 @@ def _panel(panel: dict[str, Any], lines: list[tuple[str, Points]], x: int, y: in
     most = max((value for _, points in shown for _, value in points), default=0.0) or 1.0
     least = min(0.0, min((value for _, points in shown for _, value in points), default=0.0))
     left, top, wide, high = x + 8, y + 30, WIDTH - 16, HEIGHT - 62
-    parts = [
-        f'<rect class="panel" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/><text class="title" x="{x + 8}" y="{y + 19}">{escape(panel["title"])}</text>'
-    ]
+    parts = [f'<rect class="panel" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>']
+    parts.append(f'<text class="title" x="{x + 8}" y="{y + 19}">{escape(panel["title"])}</text>')
     parts.append(f'<text class="small" x="{x + WIDTH - 8}" y="{y + 19}" text-anchor="end">{escape(told(most, unit))}</text>')
     for number, (_, points) in enumerate(shown):
         path = " ".join(
