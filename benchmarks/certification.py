@@ -28,7 +28,10 @@ def busy_seconds() -> float:
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def one_run(stage: Stage, redis: RedisServer, tenants: int, minutes: float, options: argparse.Namespace) -> None:
+NAMES = ("per_second", "p50_ms", "p95_ms", "p99_ms", "wrong", "app", "postgres", "redis", "app_waits", "locust", "outcome")
+
+
+def one_run(stage: Stage, redis: RedisServer, tenants: int, minutes: float, options: argparse.Namespace) -> dict[str, object]:
     result = options.results / f"certification-{tenants}.json"
     parts = {"app": stage.service.pid, "postgres": stage.postgres_pid, "redis": int((redis.folder / "redis.pid").read_text())}
     before = {name: cpu_seconds(family(pid)) for name, pid in parts.items()}
@@ -62,6 +65,7 @@ def one_run(stage: Stage, redis: RedisServer, tenants: int, minutes: float, opti
     for condition in found["conditions"]:
         if not condition["met"]:
             print(f"    {condition['what']}: {condition['measured']} (wanted: {condition['wanted']})", flush=True)
+    return {"tenants": tenants, **dict(zip(NAMES, shown, strict=True)), "machine": machine, "cores": os.cpu_count()}
 
 
 def main() -> None:
@@ -70,6 +74,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--workers", type=int, default=0, help="Locust's sending processes; 0: one does everything.")
     parser.add_argument("--data-dir", type=Path, default=Path(".rollhouse/certification").absolute())
+    parser.add_argument("--json", type=Path, help="Write the table to this file, as docs/figures/certification.json is.")
     parser.add_argument("--results", type=Path, default=Path(".loadtests").absolute())
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
@@ -81,8 +86,9 @@ def main() -> None:
         with Stage(options.data_dir, ROLLHOUSE_RATE_PER_SECOND="50", ROLLHOUSE_BURST="200", ROLLHOUSE_REDIS_URL=redis.url) as stage:
             stage.operator_key = stage.run("api-key", "create", *(word for scope in SCOPES for word in ("--scope", scope)), "--expires", "1d")["key"]
             print(row("", "per s", "p50 ms", "p95 ms", "p99 ms", "wrong", "app", "postgres", "redis", "app waits", "locust", "", widths=WIDTHS))
-            for tenants in options.tenants:
-                one_run(stage, redis, tenants, options.minutes, options)
+            rows = [one_run(stage, redis, tenants, options.minutes, options) for tenants in options.tenants]
+        if options.json is not None:
+            options.json.write_text(json.dumps({"minutes": options.minutes, "rows": rows}, indent=1) + "\n")
     finally:
         redis.stop()
 

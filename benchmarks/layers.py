@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -120,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--requests", type=int, default=4000)
+    parser.add_argument("--json", type=Path, help="Write the figures to this file, as docs/figures/layers.json is.")
     parser.add_argument("--data-dir", type=Path, default=Path(".rollhouse/bench").absolute())
     options = parser.parse_args()
     redis = RedisServer(options.data_dir / "redis", redis_program())
@@ -143,6 +145,8 @@ def main() -> None:
     log = [with_it - without for with_it, without in zip(found["log"], found["gates"], strict=True)]
     for (name, goal), values in zip(GOALS.items(), (gates, log), strict=True):
         print(row(name, middle(values), f"{goal}", widths=WIDTHS))
+    if options.json is not None:
+        options.json.write_text(json.dumps({"gates": middle(gates), "log": middle(log)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,10 +44,11 @@ def test_every_rollhouse_command_in_a_page_exists(page: Path) -> None:
             group = group.commands[word]
 
 
-def test_the_page_of_tolerances_is_as_generated() -> None:
-    made = subprocess.run([sys.executable, str(ROOT / "docs" / "tolerances.py")], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("name", ["tolerances", "performance"])
+def test_a_generated_page_is_as_generated(name: str) -> None:
+    made = subprocess.run([sys.executable, str(ROOT / "docs" / f"{name}.py")], capture_output=True, text=True, check=True)
 
-    assert (ROOT / "docs" / "tolerances.md").read_text() == made.stdout, "cure: python docs/tolerances.py > docs/tolerances.md"
+    assert (ROOT / "docs" / f"{name}.md").read_text() == made.stdout, f"cure: python docs/{name}.py > docs/{name}.md"
 
 
 def test_no_tracked_file_names_a_registry_or_a_path_of_one_machine() -> None:

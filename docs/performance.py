@@ -1,0 +1,119 @@
+"""Prints docs/performance.md from the figures in docs/figures: python docs/performance.py > docs/performance.md."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FIGURES = Path(__file__).with_name("figures")
+OURS = "Rollhouse"
+SMALL_PART = 0.6
+
+
+def read(name: str) -> Any:
+    return json.loads((FIGURES / f"{name}.json").read_text())
+
+
+def quotient(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"{ratio:.2f}x" if ratio >= SMALL_PART else f"1/{1 / ratio:,.1f}"
+
+
+def peers() -> list[str]:
+    found = read("peers")
+    lines = []
+    for operation in dict.fromkeys(one["operation"] for one in found["measured"]):
+        lines += [f"### {operation}", "", "| | users | at once | app us | Postgres us | p50 ms | p99 ms |", "|---|--:|--:|--:|--:|--:|--:|"]
+        cells = [one for one in found["measured"] if one["operation"] == operation]
+        for one in sorted(cells, key=lambda cell: (cell["users"], cell["subject"] != OURS, cell["subject"], cell["connections"])):
+            median = one["median"]
+            times = f"{median['app_us']:,.0f} | {median['postgres_us']:,.0f} | {median['p50_ms']:,.2f} | {median['p99_ms']:,.2f}"
+            lines.append(f"| {one['subject']} | {one['users']:,} | {one['connections']} | {times} |")
+        lines.append("")
+    return lines
+
+
+def goals() -> list[str]:
+    found = read("peers")
+    sizes = found["sizes"]
+    lines = [
+        "| CPU of Rollhouse : CPU of | " + " | ".join(f"{size:,} users" for size in sizes) + " | goal | met |",
+        "|---|" + "--:|" * (len(sizes) + 1) + "---|",
+    ]
+    for one in found["ratios"]:
+        values = " | ".join(quotient(one["by_users"].get(str(size))) for size in sizes)
+        lines.append(f"| {one['text']} | {values} | {quotient(one['goal'])} | {({True: 'yes', False: '**no**', None: '-'})[one['is_met']]} |")
+    return lines
+
+
+def certification() -> list[str]:
+    found = read("certification")
+    lines = ["| tenants | requests/s | p50 ms | p95 ms | p99 ms | wrong | app | Postgres | Redis | locust | app waits | all | |", "|" + "--:|" * 12 + "---|"]
+    for one in found["rows"]:
+        cores = " | ".join(f"{one[name]:.2f}" for name in ("app", "postgres", "redis", "locust", "app_waits", "machine"))
+        times = " | ".join(f"{one[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms"))
+        lines.append(f"| {one['tenants']} | {one['per_second']:.0f} | {times} | {one['wrong']} | {cores} | {one['outcome']} |")
+    return lines
+
+
+TEXT = """# What it costs, and beside whom
+
+![CPU of a request, beside other servers and the limit](pictures/peers.svg)
+
+All figures of this page are medians of one run each, made by the commands that stand beside them, on two cores that Rollhouse, its
+Postgres and whoever sends share. Take the ratios with you and leave the microseconds: another machine has others.
+
+## Goals
+
+`python -m benchmarks.peers --json FILE --picture FILE` measures {rounds} interleaved rounds. CPU counts the whole process tree and
+Postgres. A write counts without its audit row, which has a line of its own below.
+
+{goals}
+
+{said}
+
+## Every operation
+
+scim2-server 0.8.3 keeps everything in memory; django-scim2 0.23.0 keeps it in a database of its own on the same Postgres; both run by
+gunicorn with one worker and eight threads. pgbench runs the SQL of Rollhouse as the same role under row-level security: the limit.
+Its app is pgbench itself. The request log is on, as it always is.
+
+{peers}
+## Layers
+
+`python -m benchmarks.layers` calls the same handler in one process without and with what stands before it, with a real Redis.
+
+| | us of CPU | goal |
+|---|--:|--:|
+| authentication, rate limit, observability | {gates:.0f} | 40 |
+| request log | {log:.0f} | 25 |
+
+Not met: the question to Redis alone is 40 us. A lease of tokens in blocks would meet it, with limits that are not exact across
+processes.
+
+## Certification
+
+`python -m benchmarks.certification` sends what Entra ID sends, 25 requests a second for each tenant, {minutes:g} min for each line; the
+middle columns are cores. "wrong" are errors and 429s; "app waits" is the time in which the service could have run and others had
+the cores, locust among them.
+
+{certification}
+
+{limits}
+"""
+
+
+def main() -> None:
+    said, layers = read("said"), read("layers")
+    values = {
+        "goals": "\n".join(goals()),
+        "peers": "\n".join(peers()),
+        "certification": "\n".join(certification()),
+        "said": said["goals"],
+        "limits": said["limits"],
+    }
+    print(TEXT.format(rounds=read("peers")["rounds"], minutes=read("certification")["minutes"], gates=layers["gates"], log=layers["log"], **values), end="")
+
+
+if __name__ == "__main__":
+    main()
