@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from rollhouse.cli.doctor import setting_findings
 from rollhouse.database.pool import Database
+from rollhouse.http.findings import setting_findings
 from rollhouse.journal.audit import UNATTENDED
 from rollhouse.settings import Settings
 from rollhouse.tenancy import credentials

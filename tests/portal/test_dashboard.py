@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -13,11 +14,12 @@ from rollhouse.directory.bulk import insert_resources
 from rollhouse.directory.resources import Scope
 from rollhouse.journal.audit import UNATTENDED
 from rollhouse.scim.schemas import USER, USER_URN
-from rollhouse.tenancy import credentials, lifecycle, operators, tenants
+from rollhouse.tenancy import credentials, lifecycle, operators, people, tenants
 from rollhouse.tenancy.secrets import Peppers
+from rollhouse.tenancy.sessions import Person
 from tests.activity.test_request_log import logged
-from tests.conftest import PEPPER
-from tests.portal.conftest import People
+from tests.conftest import PEPPER, Cluster
+from tests.portal.conftest import People, Visitor
 from tests.servers.service import Serving
 
 
@@ -168,3 +170,19 @@ async def test_a_connection_that_goes_on_failing_is_warned_of_quarantine(visitor
     assert "Failing" in page
     assert "Quarantine ahead" in page
     assert "What failed last" in page
+
+
+async def test_the_platform_page_says_what_the_doctor_says(embedded_cluster: Cluster, service_database: Database, visitors: People, tmp_path: Path) -> None:
+    assert "Nothing is wrong" in (await visitors["operator"].get("/admin/platform")).text
+    settings = {"ROLLHOUSE_DATABASE_URL": embedded_cluster.app_url, "ROLLHOUSE_PEPPERS": PEPPER, "ROLLHOUSE_RATE_PER_SECOND": "10"}
+    serving = Serving(tmp_path / "service.log", settings)
+    serving.start()
+    operator = await people.ensure_operator(service_database, "doctor@rollhouse.example", cause=UNATTENDED)
+    visitor = await Visitor(serving.url).sign_in(service_database, Person(operator_id=operator.id))
+    try:
+        page = (await visitor.get("/admin/platform")).text
+    finally:
+        await visitor.close()
+        assert serving.stop() == 0
+    assert "less than the 25 that Entra ID wants of each tenant; cure: raise it" in page
+    assert "Nothing is wrong" not in page

@@ -15,6 +15,7 @@ from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.database.turns import Turns
 from rollhouse.http.deadlines import Deadlines
+from rollhouse.http.findings import is_local, server_findings, setting_findings
 from rollhouse.http.lifeline import is_ending
 from rollhouse.http.sources import read_networks, source_of
 from rollhouse.limits.failures import FailedAuthentications, PasswordTries
@@ -140,7 +141,13 @@ class Service:
             raise SettingsError(f"ROLLHOUSE_OIDC_ISSUER or ROLLHOUSE_OIDC_OPERATORS cannot be used: {error}") from None
         sign_in = SignIn(self.key_sets, f"{self.public_url}/signin/oidc/callback")
         source = partial(source_of, trusted=self.trusted_proxies)
-        return Portal(self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), source, sign_in, provider, operators)
+
+        async def findings() -> list[str]:
+            return setting_findings(settings, is_dev=is_local(settings)) + await server_findings(settings, self.database)
+
+        return Portal(
+            self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), source, sign_in, provider, operators, findings
+        )
 
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""

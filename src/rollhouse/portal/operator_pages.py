@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from rollhouse.activity import health, request_log
 from rollhouse.activity.explanations import explain
 from rollhouse.activity.health import Health
-from rollhouse.database.health import schema_findings
 from rollhouse.database.migrations import newest_revision
 from rollhouse.journal.audit import Cause
 from rollhouse.portal import charts
@@ -108,7 +107,7 @@ async def show_requests(request: PageRequest) -> Response[bytes]:
 @get("/admin/platform", opt={"audience": "operator"})
 async def show_platform(request: PageRequest) -> Response[bytes]:
     """What the service finds wrong with itself, and what it is made of."""
-    findings = await schema_findings(portal_of(request).database)
+    findings = await portal_of(request).findings()
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version(), "schema": newest_revision()}
     versions["postgres"] = (await portal_of(request).database.query("SHOW server_version"))[0][0]
     return render(request, "platform.html", findings=findings, versions=versions)

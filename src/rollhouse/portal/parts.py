@@ -1,6 +1,6 @@
 """What the pages stand on, handed in once by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ class Portal(msgspec.Struct, frozen=True):
     """The service as the pages see it; `public_url` has no slash at its end.
 
     `provider` is the platform's own OpenID provider, `operators` are the keys of the addresses that it makes operators of.
+    `findings` looks at settings and servers, and says what is wrong, each with its cure.
     `source_of` is where a request (its scope) comes from, proxies aside.
     """
 
@@ -30,6 +31,7 @@ class Portal(msgspec.Struct, frozen=True):
     sign_in: SignIn
     provider: Provider | None
     operators: frozenset[str]
+    findings: Callable[[], Awaitable[list[str]]]
 
     @property
     def is_secure(self) -> bool:

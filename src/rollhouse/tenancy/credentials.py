@@ -105,6 +105,11 @@ async def revoke_secret(database: Database, tenant: Tenant, name: str, *, cause:
     return Credential(*rows[0])
 
 
+async def live_by_pepper(database: Database) -> dict[int, int]:
+    """How many live credentials and sealed secrets need each version of the pepper."""
+    return {row["pepper_version"]: row["live"] for row in await database.query("SELECT pepper_version, live FROM rollhouse.pepper_versions()")}
+
+
 async def lock_credentials(tx: Transaction) -> None:
     """Let one transaction at a time count and add credentials of the tenant, and none while it is being deleted.
 
