@@ -242,13 +242,8 @@ AUDIT = (
     """
     CREATE FUNCTION rollhouse.new_audit_id(p_at timestamptz) RETURNS uuid
     LANGUAGE sql VOLATILE
-    BEGIN ATOMIC
-        SELECT (substr(t, 1, 8) || '-' || substr(t, 9, 4) || '-7' || f || substr(r, 19))::uuid
-        FROM (
-            SELECT lpad(to_hex(m / 1000), 12, '0') AS t, lpad(to_hex(m % 1000 * 4096 / 1000), 3, '0') AS f, gen_random_uuid()::text AS r
-            FROM (SELECT (extract(epoch FROM p_at) * 1000000)::bigint AS m) moment
-        ) parts;
-    END
+    RETURN (overlay(lpad(to_hex(floor(date_part('epoch', p_at) * 4096000)::bigint), 15, '0') PLACING '7' FROM 13 FOR 0)
+        || substr(gen_random_uuid()::text, 20))::uuid;
     """,
     """
     CREATE FUNCTION rollhouse.append_audit(

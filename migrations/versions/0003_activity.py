@@ -136,7 +136,8 @@ FUNCTIONS = (
     END $$
     """,
     # Rows of many tenants at once, each named by the slug of its path, with what they add up to. A row of a path that names no
-    # tenant is dropped. A failure without a secret of the tenant's says nothing about its provider: anybody can cause one. Its time is the database's: a row comes with its age.
+    # tenant is dropped. A failure without a secret of the tenant's says nothing about its provider: anybody can cause one. Its time is the database's: a row
+    # comes with its age. The rows are read once for all four tables.
     """
     CREATE FUNCTION rollhouse.append_requests(p_rows jsonb, p_gap_seconds double precision) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -146,43 +147,43 @@ FUNCTIONS = (
         begins boolean;
         arrived timestamptz := clock_timestamp();
     BEGIN
-        INSERT INTO rollhouse.requests (tenant_id, id, at, request_id, method, path, query, status, microseconds, kind, credential_id, reason,
-            scim_type, detail, resource_type, resource_id, looked_for, user_agent, tolerances, request_body, response_body)
-        SELECT t.id, rollhouse.new_audit_id(moment.at), moment.at, r.request_id, r.method, r.path, r.query, r.status, r.microseconds, r.kind,
-            r.credential_id, r.reason, r.scim_type, r.detail, r.resource_type, r.resource_id, decode(r.looked_for, 'hex'), r.user_agent,
-            coalesce(r.tolerances, '{}'), r.request_body, r.response_body
-        FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, request_id text, method text, path text, query text, status integer,
-            microseconds integer, kind text, credential_id uuid, reason text, scim_type text, detail text, resource_type text, resource_id uuid,
-            looked_for text, user_agent text, tolerances text[], request_body text, response_body text)
-        JOIN rollhouse.tenants t ON t.slug = r.slug
-        CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) moment;
-
-        INSERT INTO rollhouse.request_hours AS h (tenant_id, hour, kind, count)
-        SELECT t.id, date_trunc('hour', arrived - make_interval(secs => r.age)), r.kind, count(*)
-        FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, kind text) JOIN rollhouse.tenants t ON t.slug = r.slug
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        ON CONFLICT (tenant_id, hour, kind) DO UPDATE SET count = h.count + excluded.count;
-
-        INSERT INTO rollhouse.request_failures AS f (tenant_id, fingerprint, first_seen, last_seen, count)
-        SELECT t.id, concat_ws(' ', r.method, coalesce(r.resource_type, '-'), r.status::text, coalesce(r.scim_type, r.reason)),
-            arrived - make_interval(secs => max(r.age)), arrived - make_interval(secs => min(r.age)), count(*)
-        FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, method text, status integer, scim_type text, reason text, resource_type text)
-        JOIN rollhouse.tenants t ON t.slug = r.slug
-        WHERE r.status >= 400 GROUP BY 1, 2 ORDER BY 1, 2
-        ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET last_seen = greatest(f.last_seen, excluded.last_seen), count = f.count + excluded.count;
-
         FOR part IN
+            WITH sent AS MATERIALIZED (
+                SELECT t.id AS tenant_id, arrived - make_interval(secs => r.age) AS at, r.*
+                FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, request_id text, method text, path text, query text,
+                    status integer, microseconds integer, kind text, credential_id uuid, reason text, scim_type text, detail text,
+                    resource_type text, resource_id uuid, looked_for text, user_agent text, tolerances text[], request_body text, response_body text)
+                JOIN rollhouse.tenants t ON t.slug = r.slug
+            ),
+            logged AS (
+                INSERT INTO rollhouse.requests (tenant_id, id, at, request_id, method, path, query, status, microseconds, kind, credential_id, reason,
+                    scim_type, detail, resource_type, resource_id, looked_for, user_agent, tolerances, request_body, response_body)
+                SELECT s.tenant_id, rollhouse.new_audit_id(s.at), s.at, s.request_id, s.method, s.path, s.query, s.status, s.microseconds, s.kind,
+                    s.credential_id, s.reason, s.scim_type, s.detail, s.resource_type, s.resource_id, decode(s.looked_for, 'hex'), s.user_agent,
+                    coalesce(s.tolerances, '{}'), s.request_body, s.response_body
+                FROM sent s
+            ),
+            by_hour AS (
+                INSERT INTO rollhouse.request_hours AS h (tenant_id, hour, kind, count)
+                SELECT s.tenant_id, date_trunc('hour', s.at), s.kind, count(*) FROM sent s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+                ON CONFLICT (tenant_id, hour, kind) DO UPDATE SET count = h.count + excluded.count
+            ),
+            failed AS (
+                INSERT INTO rollhouse.request_failures AS f (tenant_id, fingerprint, first_seen, last_seen, count)
+                SELECT s.tenant_id, concat_ws(' ', s.method, coalesce(s.resource_type, '-'), s.status::text, coalesce(s.scim_type, s.reason)),
+                    min(s.at), max(s.at), count(*)
+                FROM sent s WHERE s.status >= 400 GROUP BY 1, 2 ORDER BY 1, 2
+                ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET last_seen = greatest(f.last_seen, excluded.last_seen), count = f.count + excluded.count
+            )
             SELECT o.tenant_id, min(o.at) AS first_at, max(o.at) AS last_at,
                 min(o.at) FILTER (WHERE o.is_success) AS first_success, max(o.at) FILTER (WHERE o.is_success) AS last_success,
                 max(o.at) FILTER (WHERE o.is_failure) AS last_failure,
                 min(o.at) FILTER (WHERE o.is_success AND o.kind <> 'read') AS first_write, max(o.at) FILTER (WHERE o.is_success AND o.kind <> 'read') AS last_write,
                 count(*) FILTER (WHERE o.is_failure AND (o.succeeded IS NULL OR o.at > o.succeeded)) AS failures,
                 (array_agg(left(o.user_agent, 100) ORDER BY o.at DESC) FILTER (WHERE o.is_success))[1] AS client
-            FROM (SELECT t.id AS tenant_id, m.at, r.kind, r.user_agent, r.status < 400 AS is_success, r.status >= 400 AND r.credential_id IS NOT NULL AS is_failure,
-                    max(m.at) FILTER (WHERE r.status < 400) OVER (PARTITION BY t.id) AS succeeded
-                FROM jsonb_to_recordset(p_rows) AS r (slug text, age double precision, status integer, kind text, user_agent text, credential_id uuid)
-                JOIN rollhouse.tenants t ON t.slug = r.slug
-                CROSS JOIN LATERAL (SELECT arrived - make_interval(secs => r.age) AS at) m) o
+            FROM (SELECT s.tenant_id, s.at, s.kind, s.user_agent, s.status < 400 AS is_success, s.status >= 400 AND s.credential_id IS NOT NULL AS is_failure,
+                    max(s.at) FILTER (WHERE s.status < 400) OVER (PARTITION BY s.tenant_id) AS succeeded
+                FROM sent s) o
             GROUP BY o.tenant_id ORDER BY o.tenant_id
         LOOP
             INSERT INTO rollhouse.tenant_health (tenant_id, first_request) VALUES (part.tenant_id, part.first_at) ON CONFLICT DO NOTHING;

@@ -1,6 +1,6 @@
 """The audit: one row for each effect, appended in the transaction of the effect, never changed (threats T31, T32)."""
 
-import secrets
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -28,7 +28,7 @@ def cause_of(actor: str) -> Cause:
 
 def new_request_id() -> str:
     """16 random hexadecimal digits."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 UNATTENDED = Cause("service", "-")
