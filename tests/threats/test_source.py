@@ -206,6 +206,7 @@ WALL_CLOCK = {
     "directory/archive.py": "when an export was made",
     "cli/": "a person's own commands",
     "simulator/": "a client",
+    "database/health.py": "whether this machine's clock is the server's",
     "database/identifiers.py": "the time in a UUID of version 7, which orders and never decides",
 }
 """Where alone the wall clock of a process is asked, and what for."""
