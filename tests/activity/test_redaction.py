@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rollhouse.activity import redaction
 from rollhouse.activity.entries import Entry, row_of
 from rollhouse.activity.redaction import BLANK, BODY_CHARACTERS_LIMIT, PARSED_BYTES_LIMIT, redact
 
@@ -123,3 +126,22 @@ def test_hostile_text_is_bounded_and_a_secret_in_a_url_is_blanked() -> None:
     assert BLANK in row.query
     assert row.user_agent is not None
     assert len(row.user_agent) == 200
+
+
+_HIDING = ["password", "PASSWORD", "the password is x", "pa\u017f\u017fword", "members", "Manager", "groups", "display", "displayName", "value", "path", "x"]
+_TEXTS = st.sampled_from(_HIDING)
+_BODIES = st.recursive(
+    _TEXTS | st.integers() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.threat("T27")
+@given(body=_BODIES, is_escaped=st.booleans())
+def test_a_body_that_is_kept_as_it_is_has_nothing_to_hide(body: object, is_escaped: bool) -> None:
+    """The quick look says the same as the walk, whatever the letters' case and however they are escaped."""
+    sent = json.dumps(body, ensure_ascii=is_escaped).encode()
+    kept, _ = redact(sent)
+    assert kept is not None
+    assert json.loads(kept) == redaction._without_secrets(json.loads(sent))

@@ -101,6 +101,14 @@ def test_a_redis_that_is_not_there(embedded_cluster: Cluster) -> None:
     assert any(finding.startswith("Redis cannot be used") for finding in found)
 
 
+def test_two_servers_that_are_not_there_are_both_named() -> None:
+    found = findings(
+        ROLLHOUSE_DATABASE_URL=f"postgresql://rollhouse_app@127.0.0.1:{free_port()}/rollhouse", ROLLHOUSE_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0"
+    )
+
+    assert [finding.split(" cannot be used")[0] for finding in found] == ["Redis", "Postgres"]
+
+
 def test_the_wrong_role(embedded_cluster: Cluster, redis_url: str) -> None:
     found = findings(ROLLHOUSE_DATABASE_URL=embedded_cluster.superuser_url, ROLLHOUSE_REDIS_URL=redis_url)
 

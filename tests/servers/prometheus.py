@@ -47,7 +47,7 @@ class Prometheus:
         while True:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if [one for one in self.query("up") if one["value"][1] == "1"].__len__() >= count:
+                if sum(one["value"][1] == "1" for one in self.query("up")) >= count:
                     return
             except (urllib.error.URLError, OSError):
                 pass

@@ -7,7 +7,7 @@ import click
 from rollhouse.cli.invocation import FAILED, Invocation, command
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
-from rollhouse.http.findings import server_findings, setting_findings, unreachable
+from rollhouse.http.findings import redis_findings, server_findings, setting_findings, unreachable
 from rollhouse.scim.errors import ScimError
 from rollhouse.settings import Settings
 
@@ -35,7 +35,7 @@ async def _look(settings: Settings) -> list[str]:
     try:
         await database.open()
     except ScimError as error:
-        return [unreachable(error)]
+        return [*await redis_findings(settings.redis_url), unreachable(error)]
     try:
         return await server_findings(settings, database)
     finally:

@@ -24,7 +24,7 @@ class Turns:
         self.share = share
         self.waiting = 0
         self.refused = 0
-        self._free = permits
+        self._permits = self._free = permits
         self._line = line
         self._wait_seconds = wait_seconds
         self._told = told
@@ -82,7 +82,7 @@ class Turns:
     @property
     def taken(self) -> int:
         """Places that are taken."""
-        return sum(self._taken.values())
+        return self._permits - self._free
 
     @asynccontextmanager
     async def turn(self, key: UUID | None) -> AsyncIterator[None]:

@@ -134,7 +134,7 @@ def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | No
 def _relation_text(relation: str, resource_id: ColumnElement[Any]) -> ColumnElement[Any]:
     """The members of a group or the groups of a member as JSON text, null without any: the same text as in the function `get_resource`.
 
-    Written out, not called: a function for each row of a page took two thirds of the page's time.
+    Written out, not called: a function for each row of a page took two thirds of a page's time in Postgres.
     """
     m = MEMBERSHIPS.alias()
     base_url = bindparam("base_url", type_=Text)

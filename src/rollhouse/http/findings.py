@@ -93,7 +93,7 @@ def _pepper_findings(peppers: str | None) -> list[str]:
 
 async def server_findings(settings: Settings, database: Database | None) -> list[str]:
     """What is wrong with Redis and Postgres; `database` is open, or None where there is no URL of one."""
-    findings = await _redis_findings(settings.redis_url) if settings.redis_url else []
+    findings = await redis_findings(settings.redis_url)
     if database is None:
         return [*findings, "there is no database; cure: set ROLLHOUSE_DATABASE_URL, or start rollhouse dev and name its folder with --data-dir"]
     try:
@@ -130,7 +130,10 @@ async def _credential_findings(database: Database, settings: Settings) -> list[s
     return [f"{live} live credentials need the pepper of version {version}, which ROLLHOUSE_PEPPERS lacks; {cure}" for version, live in lacking]
 
 
-async def _redis_findings(url: str) -> list[str]:
+async def redis_findings(url: str | None) -> list[str]:
+    """What is wrong with Redis; nothing where none is used."""
+    if url is None:
+        return []
     try:
         redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=Retry(NoBackoff(), 0))
     except ValueError as error:

@@ -143,7 +143,8 @@ class Service:
         source = partial(source_of, trusted=self.trusted_proxies)
 
         async def findings() -> list[str]:
-            return setting_findings(settings, is_dev=is_local(settings)) + await server_findings(settings, self.database)
+            wrong = await asyncio.to_thread(setting_findings, settings, is_dev=is_local(settings))  # it asks for the name of the host
+            return wrong + await server_findings(settings, self.database)
 
         return Portal(
             self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), source, sign_in, provider, operators, findings

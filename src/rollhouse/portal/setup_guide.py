@@ -20,8 +20,9 @@ from rollhouse.portal.connection import PROVIDERS
 from rollhouse.portal.forms import PageRequest, portal_of, read_form
 from rollhouse.portal.gate import SignInAgain
 from rollhouse.portal.live_pages import stream
-from rollhouse.portal.pages import cookie_of, go_to, render, render_part
+from rollhouse.portal.pages import render, render_part
 from rollhouse.portal.parts import Portal
+from rollhouse.portal.sign_in import begin_session
 from rollhouse.scim.errors import ScimError
 from rollhouse.tenancy import credentials, sessions, setup_links, tenants
 from rollhouse.tenancy.sessions import Person, Session
@@ -97,11 +98,7 @@ async def open_link(request: PageRequest) -> Response[Any]:
     """A session for a guest, and an address without the token in it."""
     form = await read_form(request)
     link = await setup_links.open_setup_link(portal_of(request).database, form.get("token", ""))
-    old: Session | None = request.scope["state"]["session"]
-    if old is not None:
-        await sessions.end_session(portal_of(request).database, old.id)
-    started = await sessions.start_session(portal_of(request).database, Person(tenant_id=link.tenant_id, setup_link_id=link.id))
-    return go_to("/setup", cookie=cookie_of(portal_of(request), portal_of(request).cookie, started.token, seconds=None))
+    return await begin_session(request, Person(tenant_id=link.tenant_id, setup_link_id=link.id), "/setup")
 
 
 @get("/setup", opt={"audience": "setup"})

@@ -36,7 +36,9 @@ def _form(request: PageRequest, then: str, error: Unauthorized | None) -> Respon
     return render(request, "sign_in.html", status=200 if error is None else error.status, next=then, slug=slug, has_provider=has_provider, error=error)
 
 
-async def _begin(request: PageRequest, person: Person, then: str, old: Session | None) -> Response[Any]:
+async def begin_session(request: PageRequest, person: Person, then: str) -> Response[Any]:
+    """A session for a person in place of the one there was, and the way to where he goes on."""
+    old: Session | None = request.scope["state"]["session"]
     if old is not None:
         await sessions.end_session(portal_of(request).database, old.id)
     started = await sessions.start_session(portal_of(request).database, person)
@@ -60,7 +62,7 @@ async def sign_in(request: PageRequest) -> Response[Any]:
         operator = await people.verify_operator(portal.database, portal.peppers, email, form.get("password", ""), form.get("code", "").strip())
     except Unauthorized as error:
         return _form(request, _own_path(form.get("next", "")), error)
-    return await _begin(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin", request.scope["state"]["session"])
+    return await begin_session(request, Person(operator_id=operator.id), _own_path(form.get("next", "")) or "/admin")
 
 
 @get("/signin/link/{token:str}", opt={"audience": "anybody"})
@@ -77,7 +79,7 @@ async def use_link(request: PageRequest) -> Response[Any]:
     then = "/admin"
     if person.tenant_id is not None:
         then = f"/portal/{(await _tenant_of(portal_of(request), person)).slug}"
-    return await _begin(request, person, then, request.scope["state"]["session"])
+    return await begin_session(request, person, then)
 
 
 @get("/signin/oidc", opt={"audience": "anybody"})
@@ -106,9 +108,9 @@ async def come_back(request: PageRequest) -> Response[Any]:
     if attempt.slug:
         tenant = await find_tenant(portal.database, attempt.slug)
         person = await openid.member_of(portal.database, tenant, identity)
-        return await _begin(request, person, attempt.then or f"/portal/{tenant.slug}", request.scope["state"]["session"])
+        return await begin_session(request, person, attempt.then or f"/portal/{tenant.slug}")
     person = await openid.operator_of(portal.database, portal.operators, identity, cause=Cause("portal", request.scope["state"]["request_id"]))
-    return await _begin(request, person, attempt.then or "/admin", request.scope["state"]["session"])
+    return await begin_session(request, person, attempt.then or "/admin")
 
 
 @post("/signout", opt={"audience": "anybody"})

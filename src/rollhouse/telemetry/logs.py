@@ -46,7 +46,7 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The line of one request that was answered: the route and never the path, the tenant only if its secret was right."""
 
     time: str
-    event: str = ""
+    event: str
     method: str
     route: str
     status: int

@@ -127,7 +127,7 @@ class Tracer:
 
         `endpoint` is the receiver's address, e.g. http://otel-collector:4318; one request in `one_in` is traced, none for 0.
         """
-        # The exporter costs a process 15 MB: only who has a receiver pays for it.
+        # SDK and exporter cost a process 5 MB: only who has a receiver pays for them.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
