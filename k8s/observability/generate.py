@@ -10,17 +10,17 @@ from spec import ALERTS, OBJECTIVES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RULES = "rollhouse.rules.yaml"
+RULES = "helm/rollhouse/files/rules.yaml"
 MADE = "# Made by `make observability` from k8s/observability/spec.py.\n"
 
 
 def files() -> dict[str, str]:
     """The text of every generated file, by its path from the top of the project."""
     made = {
-        f"k8s/observability/{RULES}": MADE + yaml.safe_dump(rules(), sort_keys=False, width=1000),
-        "k8s/observability/rollhouse.tests.yaml": MADE + yaml.safe_dump(tests(RULES), sort_keys=False, width=1000),
+        RULES: MADE + yaml.safe_dump(rules(), sort_keys=False, width=1000),
+        "k8s/observability/rollhouse.tests.yaml": MADE + yaml.safe_dump(tests(f"../../{RULES}"), sort_keys=False, width=1000),
     }
-    made |= {f"k8s/observability/dashboards/{name}.json": json.dumps(found, indent=1, sort_keys=True) + "\n" for name, found in dashboards().items()}
+    made |= {f"helm/rollhouse/files/dashboards/{name}.json": json.dumps(found, indent=1, sort_keys=True) + "\n" for name, found in dashboards().items()}
     listed = sorted([(alert.name, alert.summary) for alert in ALERTS] + [(one.alert, one.promise) for one in OBJECTIVES])
     index = "# Runbooks\n\nA page for each alert: what it means, where to look, what to do.\n\n"
     index += "".join(f"- [{name}]({name}.md): {_plain(said)}\n" for name, said in listed)
@@ -38,7 +38,7 @@ def _plain(text: str) -> str:
 def main() -> None:
     """Write them, and remove what is made no more."""
     made = files()
-    for folder in ("docs/runbooks", "k8s/observability/dashboards"):
+    for folder in ("docs/runbooks", "helm/rollhouse/files/dashboards"):
         for path in (ROOT / folder).glob("*"):
             if str(path.relative_to(ROOT)) not in made:
                 path.unlink()

@@ -73,7 +73,8 @@ TABLES = (
     )
     """,
     "CREATE UNIQUE INDEX resource_keys_unique ON rollhouse.resource_keys (tenant_id, resource_type, attribute, key) WHERE is_unique",
-    "CREATE INDEX resource_keys_by_resource ON rollhouse.resource_keys (tenant_id, resource_id)",
+    # Led by the id, so that no plan can use it to walk a whole tenant (decision 0004).
+    "CREATE INDEX resource_keys_by_resource ON rollhouse.resource_keys (resource_id, tenant_id)",
     """
     CREATE TABLE rollhouse.memberships (
         tenant_id uuid NOT NULL,

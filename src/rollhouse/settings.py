@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -22,8 +23,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """URL of Postgres as the role `rollhouse_app`. Default: the embedded server of `rollhouse dev` in the data dir."""
     migration_database_url: str | None = None
     """URL of Postgres as the role `rollhouse_migrator`, used by `rollhouse migrate` only."""
+    database_password: str | None = None
+    """Password of the role in ROLLHOUSE_DATABASE_URL, as it is: any character may be in it, none is escaped."""
+    migration_database_password: str | None = None
+    """The same for ROLLHOUSE_MIGRATION_DATABASE_URL."""
     redis_url: str | None = None
     """URL of the Redis that all processes share for rate limits. Default: limits are counted in this process."""
+    redis_password: str | None = None
+    """Password of the user in ROLLHOUSE_REDIS_URL, as it is."""
     public_url: str | None = None
     """The address under which identity providers reach the service, e.g. https://scim.example.com. All absolute URLs start with it."""
     peppers: str | None = None
@@ -44,6 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder in which `rollhouse dev` keeps its server, its keys and its demo secret."""
     body_limit_bytes: int = 4 * 1024 * 1024
     """Largest request body, in bytes."""
+    drain_seconds: int = 0
+    """How long `rollhouse serve` goes on serving after SIGTERM: it is not ready any more, and every answer asks the client to connect anew elsewhere."""
+    keep_alive_seconds: int = 10
+    """After how long a connection without a request, or one whose headers do not end, is ended. Behind a proxy that keeps connections, make it longer
+    than the proxy does, such as 75: else it sends a request into a connection that is just ending, now and then."""
     page_size_limit: int = 200
     """Most resources in one answer to a list request."""
     page_size_default: int = 100
@@ -93,12 +105,16 @@ _BOUNDS = {
     "page_size_default": (1, 10_000),
     "database_connections": (1, 1000),
     "burst": (1, _MOST),
+    "drain_seconds": (0, 300),
+    "keep_alive_seconds": (1, 3600),
     "cycle_gap_seconds": (1, 24 * 3600),
     "request_log_days": (1, 3650),
 }
 """From and to which a number makes sense."""
 _CHOICES: dict[str, tuple[str, ...]] = {"log_format": ("json", "console")}
 """What a word may be."""
+_PASSWORDS = {"database_password": "database_url", "migration_database_password": "migration_database_url", "redis_password": "redis_url"}
+"""Which URL a password belongs into."""
 _ELSEWHERE = {f"{PREFIX}SCIM_SECRET", f"{PREFIX}OPERATOR_KEY"}
 """Variables that a single command, or the load tests, read by themselves."""
 
@@ -107,7 +123,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that the environment describes; an unknown `ROLLHOUSE_*` name warns on stderr with the nearest known one.
 
     Raises:
-        SettingsError: a value does not fit its setting, or a `_FILE` cannot be read.
+        SettingsError: a value does not fit its setting, a `_FILE` cannot be read, or a password has no URL.
     """
     values: dict[str, str | int] = {}
     for variable, text in environment.items():
@@ -120,7 +136,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             values[name] = _convert(variable, name, text)
         else:
             values.setdefault(name, _convert(variable, name, _read_file(variable, text)))
+    for password, url in _PASSWORDS.items():
+        if values.get(password):
+            values[url] = _with_password(url, str(values.get(url, "")), str(values[password]))
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def _with_password(name: str, url: str, password: str) -> str:
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise SettingsError(f"{PREFIX}{name.upper()} is not set or has no host, and a password was given for it.")
+    role, _, hosts = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{role.partition(':')[0]}:{quote(password, safe='')}@{hosts}").geturl()
 
 
 def _convert(variable: str, name: str, text: str) -> str | int:
@@ -137,7 +164,7 @@ def _convert(variable: str, name: str, text: str) -> str | int:
 
 def _read_file(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text().rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"{variable} names {path}, which cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:

@@ -186,6 +186,8 @@ async def test_the_values_of_a_deleted_person_leave_the_log_and_the_headlines_st
     await admin.close()
 
     assert (await service_database.query("SELECT rollhouse.erase_requests(100)"))[0][0] >= 1
+    while (await service_database.query("SELECT rollhouse.erase_requests(100)"))[0][0]:
+        continue  # what other tests of this run left to erase
 
     async with service_database.transaction(UUID(acme.tenant_id)) as tx:
         kept = [str(row[0]) for row in await tx.fetch("SELECT r::text FROM rollhouse.requests r")]

@@ -163,11 +163,21 @@ async def test_the_worker_goes_on_after_its_connections_were_ended(embedded_clus
 
 def test_a_missing_or_malformed_setting_is_three_with_its_cure(embedded_cluster: Cluster, tmp_path: Path) -> None:
     malformed = run(embedded_cluster, "worker", ROLLHOUSE_AUDIT_KEY="short")
-    unreachable = run(embedded_cluster, "worker", ROLLHOUSE_DATABASE_URL="postgresql://rollhouse_app@127.0.0.1:9/rollhouse")
-    empty = run(embedded_cluster, "worker", ROLLHOUSE_DATABASE_URL=embedded_cluster.server.url("rollhouse_app", "postgres"))
+    no_mail = run(embedded_cluster, "worker", ROLLHOUSE_SMTP_URL="mail")
 
-    assert [done.returncode for done in (malformed, unreachable, empty)] == [3, 3, 3]
+    assert [done.returncode for done in (malformed, no_mail)] == [3, 3]
     assert "rollhouse audit key" in malformed.stderr
-    assert "ROLLHOUSE_DATABASE_URL" in unreachable.stderr
-    assert "rollhouse migrate" in empty.stderr
-    assert "Traceback" not in malformed.stderr + unreachable.stderr + empty.stderr
+    assert "ROLLHOUSE_SMTP_URL" in no_mail.stderr
+    assert "Traceback" not in malformed.stderr + no_mail.stderr
+
+
+@pytest.mark.parametrize(("database", "told"), [("postgres", "cure: rollhouse migrate"), ("nowhere", "nowhere")])
+def test_a_worker_waits_for_a_database_that_cannot_be_worked_on_yet(embedded_cluster: Cluster, tmp_path: Path, database: str, told: str) -> None:
+    with working(embedded_cluster, tmp_path / "log", ROLLHOUSE_DATABASE_URL=embedded_cluster.server.url("rollhouse_app", database)) as worker:
+        wait_until(lambda: bool(worker.events("worker.unverified")))
+
+        assert told in worker.events("worker.unverified")[0]["finding"]
+        assert worker.probe("/livez") == (200, "ok")
+        assert worker.probe("/readyz")[0] == 503
+        assert worker.events("worker.ready") == []
+        assert worker.end() == 0

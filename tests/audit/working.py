@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ class Working:
                 if line.startswith(f"{name} "):
                     return float(line.rpartition(" ")[2])
         return None
+
+    def probe(self, path: str) -> tuple[int, str]:
+        """What a probe on the metrics' port answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
 
     def end(self) -> int:
         """Its exit code after SIGTERM, which it has five seconds to heed."""

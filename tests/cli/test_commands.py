@@ -1,11 +1,12 @@
 """What holds for every command: help with an example, exit codes, and the settings of the environment."""
 
 import subprocess
+from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
 
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import whole
 from rollhouse.settings import Settings, SettingsError, read_settings
 from tests.servers.service import ROLLHOUSE, clean_environment
 
@@ -22,7 +23,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_every_promised_command_is_there() -> None:
-    names = {" ".join(path) for path in commands(rollhouse)}
+    names = {" ".join(path) for path in commands(whole())}
     assert names == {
         *("dev", "serve", "migrate", "doctor", "seed", "simulate entra"),
         *("tenant create", "tenant list", "tenant show", "tenant set-limit", "secret create", "secret list", "secret revoke"),
@@ -33,9 +34,9 @@ def test_every_promised_command_is_there() -> None:
     }
 
 
-@pytest.mark.parametrize("path", sorted(commands(rollhouse)))
+@pytest.mark.parametrize("path", sorted(commands(whole())))
 def test_every_command_has_help_with_an_example_and_the_shared_options(path: tuple[str, ...]) -> None:
-    command = commands(rollhouse)[path]
+    command = commands(whole())[path]
     options = {name for parameter in command.params for name in parameter.opts}
 
     assert {"--json", "--data-dir"} <= options
@@ -50,7 +51,10 @@ def test_wrong_usage_is_two_and_a_missing_database_three(tmp_path) -> None:
     missing = run("tenant", "list", "--data-dir", str(tmp_path))
     assert missing.returncode == 3
     assert "rollhouse dev" in missing.stderr
-    assert run("serve", "--data-dir", str(tmp_path)).returncode == 3
+    unset = run("serve", "--data-dir", str(tmp_path))
+    assert unset.returncode == 3
+    assert "ROLLHOUSE_DATABASE_URL is not set" in unset.stderr
+    assert "Traceback" not in unset.stderr
     down = run("tenant", "list", ROLLHOUSE_DATABASE_URL="postgresql://rollhouse_app@127.0.0.1:9/rollhouse")
     assert down.returncode == 3
     assert "Traceback" not in down.stderr
@@ -81,6 +85,31 @@ def test_a_setting_can_come_from_a_file(tmp_path) -> None:
     (tmp_path / "peppers").write_text("1:abc\n")
 
     assert read_settings({"ROLLHOUSE_PEPPERS_FILE": str(tmp_path / "peppers")}).peppers == "1:abc"
+
+
+PASSWORD = "p@ss:w/rd?#[]%20&=+ '\"\\$`{}|<>^~;!*(),é "
+
+
+def test_a_password_beside_its_url_may_hold_any_character(tmp_path) -> None:
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    environment = {
+        "ROLLHOUSE_DATABASE_URL": "postgresql://rollhouse_app@a:1,b:2/rollhouse?sslmode=require",
+        "ROLLHOUSE_DATABASE_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    url = read_settings(environment).database_url
+    assert url is not None
+    parts = urlsplit(url)
+
+    assert (parts.username, unquote(parts.password or "")) == ("rollhouse_app", PASSWORD)
+    assert url.endswith("@a:1,b:2/rollhouse?sslmode=require")
+    again = read_settings(environment | {"ROLLHOUSE_DATABASE_URL": url})
+    assert again.database_url == url, "a process hands its worker the whole URL"
+    assert read_settings({"ROLLHOUSE_REDIS_URL": "redis://r:6379/0", "ROLLHOUSE_REDIS_PASSWORD": "a/b"}).redis_url == "redis://:a%2Fb@r:6379/0"
+
+
+def test_a_password_without_its_url_is_refused() -> None:
+    with pytest.raises(SettingsError, match="ROLLHOUSE_REDIS_URL is not set"):
+        read_settings({"ROLLHOUSE_REDIS_PASSWORD": "x"})
 
 
 def test_a_malformed_setting_is_named() -> None:

@@ -10,7 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from rollhouse.database.migrations import migrate, newest_revision
+from rollhouse.database.migrations import migrate
+from rollhouse.database.revisions import newest_revision
 from rollhouse.database.roles import bootstrap_script
 from rollhouse.database.tables import METADATA
 from tests.conftest import Cluster

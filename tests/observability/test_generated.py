@@ -16,6 +16,7 @@ from tests.servers.prometheus import program
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "k8s" / "observability"
+FILES = ROOT / "helm" / "rollhouse" / "files"
 sys.path.insert(0, str(HERE))
 
 import dashboards
@@ -71,7 +72,7 @@ def test_what_is_generated_is_committed() -> None:
 
 def test_promtool_accepts_the_rules_and_their_tests_pass() -> None:
     promtool = program("promtool")
-    subprocess.run([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(HERE / "rollhouse.rules.yaml")], check=True, capture_output=True)
+    subprocess.run([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(FILES / "rules.yaml")], check=True, capture_output=True)
     done = subprocess.run([promtool, "test", "rules", str(HERE / "rollhouse.tests.yaml")], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -88,9 +89,11 @@ def test_every_alert_has_a_runbook_and_a_test_for_firing_and_for_not() -> None:
 
 def test_a_test_of_the_rules_can_fail(tmp_path: Path) -> None:
     """The same tests against rules whose thresholds were turned round do not pass."""
-    text = (HERE / "rollhouse.rules.yaml").read_text()
-    (tmp_path / "rollhouse.rules.yaml").write_text(text.replace(" > ", " < "))
-    (tmp_path / "tests.yaml").write_text((HERE / "rollhouse.tests.yaml").read_text())
+    text = (FILES / "rules.yaml").read_text()
+    (tmp_path / "rules.yaml").write_text(text.replace(" > ", " < "))
+    named = (HERE / "rollhouse.tests.yaml").read_text()
+    assert named.count("../../helm/rollhouse/files/rules.yaml") == 1
+    (tmp_path / "tests.yaml").write_text(named.replace("../../helm/rollhouse/files/rules.yaml", "rules.yaml"))
     done = subprocess.run([program("promtool"), "test", "rules", str(tmp_path / "tests.yaml")], check=False, capture_output=True)
     assert done.returncode == 1
 
@@ -122,4 +125,4 @@ def test_a_dashboard_says_what_it_shows(uid: str) -> None:
         for target in panel["targets"]:
             assert set(re.findall(r"[}\w]\[([^\]]*)\]", target["expr"])) <= {"$__rate_interval"}, "rates follow the width of the picture"
     assert len({panel["id"] for panel in panels(board)}) == len(panels(board))
-    assert json.loads((HERE / "dashboards" / f"{uid}.json").read_text()) == board
+    assert json.loads((FILES / "dashboards" / f"{uid}.json").read_text()) == board

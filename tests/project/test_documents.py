@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rollhouse.cli.main import rollhouse
+from rollhouse.cli.root import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -33,7 +33,7 @@ def test_every_path_and_link_in_a_page_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_rollhouse_command_in_a_page_exists(page: Path) -> None:
     for line in re.findall(r"rollhouse ((?:[a-z-]+ ?)+)", page.read_text()):
-        group: click.Command = rollhouse
+        group: click.Command = whole()
         for word in line.split():
             if not isinstance(group, click.Group):
                 break

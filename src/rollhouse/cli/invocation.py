@@ -144,11 +144,11 @@ def command(group: click.Group, name: str, *, example: str) -> Callable[[Any], A
     return decorate
 
 
-def group(parent: click.Group | None, name: str) -> Callable[[Any], click.Group]:
+def group(parent: click.Group | None, name: str, *, cls: type[click.Group] = click.Group) -> Callable[[Any], click.Group]:
     """A decorator that makes a group of commands of a function, with the shared options."""
 
     def decorate(function: Any) -> click.Group:
-        make = parent.group(name) if parent is not None else click.group(name)
+        make = parent.group(name, cls=cls) if parent is not None else click.group(name, cls=cls)
         made: click.Group = make(_shared(function))
         return made
 

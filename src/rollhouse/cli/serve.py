@@ -2,6 +2,7 @@
 
 import os
 import socket
+from typing import Any
 
 import click
 import msgspec
@@ -9,13 +10,11 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
-from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
+from rollhouse.cli.invocation import PRECONDITION, Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.http.lifeline import announce_end
-from rollhouse.http.service import Service
 from rollhouse.settings import PREFIX, Settings
 
-HEADER_TIMEOUT_MILLISECONDS = 10_000
 _TO_STDERR = {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
 
 
@@ -39,11 +38,12 @@ def with_address(settings: Settings, host: str | None, port: int | None, metrics
 def serve_until_stopped(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished.
 
+    This process stays small: what serves is loaded by its worker, which refuses settings that cannot be used with a message of its own.
+
     Raises:
-        SettingsError: a setting that serving needs is missing or malformed.
         Precondition: a port is taken.
+        SystemExit: the worker ended; 3 where a setting is missing or malformed.
     """
-    Service(settings)  # refuses bad settings here, with a message, rather than in the worker
     if settings.port == settings.metrics_port:
         raise click.UsageError(f"--port and --metrics-port are both {settings.port}; give two ports.")
     for port in (settings.port, settings.metrics_port):
@@ -54,6 +54,7 @@ def serve_until_stopped(settings: Settings) -> None:
             os.environ[PREFIX + name.upper()] = str(value)
     _Server(
         "rollhouse.http.app:create_app",
+        drain_seconds=settings.drain_seconds,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -65,18 +66,26 @@ def serve_until_stopped(settings: Settings) -> None:
         log_access=False,
         log_level="warning",
         log_dictconfig={"handlers": dict.fromkeys(("console", "access"), _TO_STDERR)},
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
+        http1_settings=HTTP1Settings(header_read_timeout=settings.keep_alive_seconds * 1000),  # it runs between two requests too
         workers_kill_timeout=8,
     ).serve()
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]
-    """The server, which tells its worker of the end before it asks it to stop."""
+    """The server, which tells its worker of the end, and lets it drain, before it asks it to stop."""
+
+    def __init__(self, target: str, *, drain_seconds: int, **settings: Any) -> None:
+        super().__init__(target, **settings)
+        self._drain_seconds = drain_seconds
 
     def shutdown(self, exit_code: int = 0) -> None:
-        """Stop the worker, and this process."""
+        """Stop the worker after the drain, which a second signal cuts short, and this process."""
         announce_end()
-        super().shutdown(exit_code)
+        if self.interrupt_signal:
+            self.main_loop_interrupt.clear()
+            self.main_loop_interrupt.wait(self._drain_seconds)
+        was_refused = any(worker.inner.exitcode == PRECONDITION for worker in self.wrks)
+        super().shutdown(PRECONDITION if was_refused else exit_code)
 
 
 def require_free(host: str, port: int) -> None:

@@ -1,7 +1,7 @@
 """The catalog gate: walks pg_catalog as the app role and names everything by which one tenant could reach another's rows."""
 
 from rollhouse.database.pool import Database
-from rollhouse.database.tables import SCHEMA
+from rollhouse.database.tables import METADATA, SCHEMA
 
 GLOBAL_TABLES = (
     "alembic_version",
@@ -67,9 +67,11 @@ POLICIES = {
 """Policies beside `tenant_isolation`: what the functions above need, granted to the owner role only."""
 
 _TENANT_CHECK = "(tenant_id = rollhouse.current_tenant())"
-_ARGUMENTS = (SCHEMA, list(GLOBAL_TABLES), _TENANT_CHECK, sorted(f"{table}.{policy}" for table, policy in POLICIES), list(DEFINER_FUNCTIONS))
-"""What $1 to $5 stand for in the checks below."""
+_NEWER_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'rollhouse'::regnamespace AND relkind IN ('r', 'p') AND relname <> ALL ($1)"
+_NEWER_POLICIES = "SELECT tablename || '.' || policyname FROM pg_policies WHERE schemaname = 'rollhouse'"
+_NEWER_FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'rollhouse'::regnamespace AND prosecdef"
 
+# $1 to $5 in the checks: the schema, tables bound to no tenant, the tenant's condition, owner's policies, definer functions.
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
         (
@@ -201,18 +203,31 @@ _CHECKS: tuple[tuple[str, str], ...] = (
 )
 
 
-async def catalog_findings(database: Database) -> list[str]:
+async def catalog_findings(database: Database, *, of_newer: bool = False) -> list[str]:
     """What breaks the isolation of tenants in this database, a sentence with its cure each; empty when nothing does.
+
+    In a schema `of_newer` releases there may be tables, owner's policies and definer functions that this release does not know: they are the newer
+    release's to judge, at its own start; all that this release knows and uses is held to the same rules.
 
     Raises:
         Unavailable: Postgres cannot be reached.
     """
+    tables, policies, functions = list(GLOBAL_TABLES), sorted(f"{table}.{policy}" for table, policy in POLICIES), list(DEFINER_FUNCTIONS)
+    if of_newer:
+        tables += await _names(database, _NEWER_TABLES, [table.name for table in METADATA.tables.values()])
+        policies += await _names(database, _NEWER_POLICIES)
+        functions += await _names(database, _NEWER_FUNCTIONS)
+    arguments = (SCHEMA, tables, _TENANT_CHECK, policies, functions)
     findings = []
     for sql, cure in _CHECKS:
-        used = [number for number in range(1, len(_ARGUMENTS) + 1) if f"${number}" in sql]
-        rows = await database.query(_renumbered(sql, used), *(_ARGUMENTS[number - 1] for number in used))
+        used = [number for number in range(1, len(arguments) + 1) if f"${number}" in sql]
+        rows = await database.query(_renumbered(sql, used), *(arguments[number - 1] for number in used))
         findings += [f"{row[0]}; cure: {cure}" for row in rows]
     return findings
+
+
+async def _names(database: Database, sql: str, *arguments: object) -> list[str]:
+    return [row[0] for row in await database.query(sql, *arguments)]
 
 
 def _renumbered(sql: str, used: list[int]) -> str:

@@ -5,8 +5,8 @@ import time
 from datetime import UTC, datetime
 
 from rollhouse.database.catalog import catalog_findings
-from rollhouse.database.migrations import newest_revision
 from rollhouse.database.pool import Database
+from rollhouse.database.revisions import newest_revision
 
 CLOCK_LIMIT_SECONDS = 5.0
 POSTGRES_MINIMUM = 150_000
@@ -33,9 +33,22 @@ async def schema_findings(database: Database) -> list[str]:
     if not (await database.query("SELECT to_regclass('rollhouse.alembic_version') IS NOT NULL"))[0][0]:
         return ["the database has no tables of rollhouse; cure: rollhouse migrate"]
     current = (await database.query("SELECT version_num FROM rollhouse.alembic_version"))[0][0]
-    if current != newest_revision():
-        return [f"the database is at revision {current}, this release needs {newest_revision()}; cure: rollhouse migrate"]
-    return await catalog_findings(database)
+    needed = newest_revision()
+    if current == needed:
+        return await catalog_findings(database)
+    if current < needed:
+        return [f"the database is at revision {current}, this release needs {needed}; cure: rollhouse migrate"]
+    return await _newer_findings(database, current, needed)
+
+
+async def _newer_findings(database: Database, current: str, needed: str) -> list[str]:
+    """Whether a database that a newer release has migrated still serves this one: it says from which revision on it does (decision 0012)."""
+    is_told = (await database.query("SELECT to_regprocedure('rollhouse.serves_from()') IS NOT NULL"))[0][0]
+    first = (await database.query("SELECT rollhouse.serves_from()"))[0][0] if is_told else current
+    if needed < first:
+        newer = f"the database is at revision {current} of a newer release and serves releases from {first} on"
+        return [f"{newer}, this one needs {needed}; cure: run a newer release"]
+    return await catalog_findings(database, of_newer=True)
 
 
 async def postgres_findings(database: Database, *, connections: int) -> list[str]:

@@ -1,40 +1,24 @@
-"""Applying the Alembic revisions as the migrator role, and telling whether a database is up to date."""
+"""Applying the Alembic revisions as the migrator role."""
 
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from rollhouse.database.revisions import location, newest_revision
 from rollhouse.database.tables import SCHEMA
-
-
-def _location() -> Path:
-    """Where the revisions lie: beside the package in a wheel, at the top of the repository in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    packaged = package / "_migrations"
-    return packaged if packaged.is_dir() else package.parent.parent / "migrations"
 
 
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_location()))
+    config.set_main_option("script_location", str(location()))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
-
-
-def newest_revision() -> str:
-    """The revision that this release needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("no migrations are packaged with this release")
-    return head
 
 
 async def migrate(url: str) -> str:

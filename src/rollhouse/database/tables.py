@@ -109,7 +109,7 @@ RESOURCE_KEYS = Table(
     Column("is_unique", Boolean, nullable=False),
     PrimaryKeyConstraint("tenant_id", "resource_type", "attribute", "key", "resource_id"),
     Index("resource_keys_unique", "tenant_id", "resource_type", "attribute", "key", unique=True, postgresql_where=text("is_unique")),
-    Index("resource_keys_by_resource", "tenant_id", "resource_id"),
+    Index("resource_keys_by_resource", "resource_id", "tenant_id"),  # led by the id: see decision 0004, last part
 )
 MEMBERSHIPS = Table(
     "memberships",

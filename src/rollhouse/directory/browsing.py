@@ -40,15 +40,13 @@ _INACTIVE_AMONG = (
 )
 _COUNTS = "SELECT resource_type, sum(count)::bigint AS count FROM rollhouse.resource_counts WHERE tenant_id = $1 GROUP BY resource_type"
 _SIZES = "SELECT group_id, count(*) AS count FROM rollhouse.memberships WHERE tenant_id = $1 AND group_id = ANY ($2) GROUP BY group_id"
+_DOCUMENT = f"CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM rollhouse.resources WHERE tenant_id = $1 AND id = m.id OFFSET 0) r ORDER BY r.id"
 _MEMBERS = (
-    "SELECT r.id, r.document, r.version, r.created, r.last_modified FROM (SELECT member_id FROM rollhouse.memberships"
-    " WHERE tenant_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4) m"
-    " JOIN rollhouse.resources r ON r.tenant_id = $1 AND r.id = m.member_id ORDER BY r.id"
+    "SELECT r.* FROM (SELECT member_id AS id FROM rollhouse.memberships"
+    f" WHERE tenant_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4) m {_DOCUMENT}"
 )
 _GROUPS_OF = (
-    "SELECT r.id, r.document, r.version, r.created, r.last_modified FROM (SELECT group_id FROM rollhouse.memberships"
-    " WHERE tenant_id = $1 AND member_id = $2 ORDER BY group_id LIMIT $3) m"
-    " JOIN rollhouse.resources r ON r.tenant_id = $1 AND r.id = m.group_id ORDER BY r.id"
+    f"SELECT r.* FROM (SELECT group_id AS id FROM rollhouse.memberships WHERE tenant_id = $1 AND member_id = $2 ORDER BY group_id LIMIT $3) m {_DOCUMENT}"
 )
 
 

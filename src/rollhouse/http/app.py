@@ -1,6 +1,7 @@
 """The composition root: settings to a served application."""
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,9 +23,11 @@ from rollhouse.http.service import Service
 from rollhouse.portal.pages import guarded, refuse_framework_page, refuse_page, refuse_page_fault
 from rollhouse.portal.routes import portal_router
 from rollhouse.scim.errors import ScimError
-from rollhouse.settings import read_settings
+from rollhouse.settings import SettingsError, read_settings
 from rollhouse.telemetry.logs import write_in
 
+CANNOT_BE_USED = 3
+"""The exit code of a process whose settings cannot be used, as of every command that needs something done first."""
 SCIM_PATH = "/t/{tenant:str}/scim/v2"
 
 
@@ -65,10 +68,15 @@ def assemble(service: Service) -> Edge:
 def create_app() -> Edge:
     """The application as a server process runs it, configured by the environment.
 
-    Raises:
-        SettingsError: the environment cannot be used.
+    An environment that cannot be used ends the process with 3, and a message that says what to set.
     """
     end_with_parent()
-    settings = read_settings(os.environ)
+    try:
+        settings = read_settings(os.environ)
+        service = Service(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.stderr.flush()
+        os._exit(CANNOT_BE_USED)  # an exception would be told as a fault of the program, with its frames
     write_in(settings.log_format)
-    return assemble(Service(settings))
+    return assemble(service)

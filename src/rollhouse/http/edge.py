@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope,
 
 from rollhouse.activity.entries import Entry
 from rollhouse.http.answers import header
+from rollhouse.http.lifeline import is_ending
 from rollhouse.http.service import Service
 from rollhouse.journal.audit import new_request_id
 from rollhouse.limits.gcra import Decision, Limit
@@ -33,6 +34,8 @@ LEFT = 499
 PROBES = ("/livez", "/readyz", "/startupz")
 """Routes whose good answers are not logged."""
 _BODY_METHODS = ("POST", "PUT", "PATCH")
+CLOSE = ((b"connection", b"close"),)
+"""Said while the process drains: the client's next request goes to one that stays."""
 DRAIN_BYTES = 64 * 1024
 DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
@@ -77,7 +80,7 @@ class Edge:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", state["request_id"].encode())]
+                headers = [*message["headers"], (b"x-request-id", state["request_id"].encode()), *(CLOSE if is_ending() else ())]
                 if "rate_limit" in state:
                     headers += rate_headers(*state["rate_limit"])
                 message["headers"] = headers

@@ -1,23 +1,23 @@
 """What ties a worker process to its main process: it ends when that is gone, and hears from it that the end has come."""
 
-import multiprocessing
 import os
 import threading
 import time
+from multiprocessing.sharedctypes import RawValue
 
 CHECK_SECONDS = 0.5
-_ENDING = multiprocessing.get_context("fork").Event()
-"""Shared with the worker, which is forked after this module was imported."""
+_ENDING = RawValue("b", 0)
+"""Shared with the worker, which is forked after this module was imported; read at every request."""
 
 
 def announce_end() -> None:
     """Tell the worker, before it is asked to stop, that answers without an end are to end now: it waits for all that are under way."""
-    _ENDING.set()
+    _ENDING.value = 1
 
 
 def is_ending() -> bool:
     """Whether the end has come."""
-    return _ENDING.is_set()
+    return bool(_ENDING.value)
 
 
 def end_with_parent() -> None:

@@ -198,6 +198,8 @@ class Service:
         """Why this process should get no traffic now; empty when it is ready."""
         if self.problems:
             return self.problems
+        if is_ending():
+            return ["the process is ending"]
         try:
             await asyncio.wait_for(ping(self.database), 2)
         except (ScimError, TimeoutError) as error:

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from rollhouse.activity import health, request_log
 from rollhouse.activity.explanations import explain
 from rollhouse.activity.health import Health
-from rollhouse.database.migrations import newest_revision
+from rollhouse.database.revisions import newest_revision
 from rollhouse.journal.audit import Cause
 from rollhouse.portal import charts
 from rollhouse.portal.forms import PageRequest, parameter, portal_of, read_form

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -134,6 +135,20 @@ TENANT_STALLED_SECONDS = PerTenant("rollhouse_tenant_stalled_seconds", "Seconds 
 SECRET_EXPIRY = PerTenant("rollhouse_secret_expiry_timestamp_seconds", "When a tenant's first secret ends, for the 100 that end first within 30 days.")
 
 
-def serve_metrics(host: str, port: int) -> None:
-    """Answer GET /metrics on its own port (OpenMetrics with exemplars for who accepts it), from a thread that ends with the process."""
-    start_http_server(port, addr=host, registry=REGISTRY)
+def serve_metrics(host: str, port: int, *, probes: Mapping[str, Callable[[], str]] | None = None) -> None:
+    """Answer GET /metrics on its own port (OpenMetrics with exemplars for who accepts it), from a thread that ends with the process.
+
+    `probes` are further paths: 200 where their function returns nothing, else 503 with what it returns.
+    """
+    server, _ = start_http_server(port, addr=host, registry=REGISTRY)
+    metrics: Any = server.get_app()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        probe = (probes or {}).get(environ["PATH_INFO"])
+        if probe is None:
+            return metrics(environ, start_response)
+        problem = probe()
+        start_response("503 Service Unavailable" if problem else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [problem.encode() or b"ok"]
+
+    server.set_app(answer)

@@ -1,8 +1,10 @@
 """The background process: named jobs, each again and again at its interval until the process is told to end; any number of processes may run."""
 
 import asyncio
+import contextlib
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -11,11 +13,13 @@ import msgspec
 from rollhouse.activity import health
 from rollhouse.activity.notices import Post, send_due_notices
 from rollhouse.activity.request_log import keep_days
+from rollhouse.database.health import schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.journal import sealing
 from rollhouse.journal.audit import cause_of
 from rollhouse.journal.sealing import AuditKey
 from rollhouse.limits.gcra import Limiter
+from rollhouse.scim.errors import ScimError
 from rollhouse.telemetry.logs import log, log_fault
 from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, JOB_LAST_SUCCESS, SECRET_EXPIRY, TENANT_STALLED_SECONDS, TENANTS, job_failures
 from rollhouse.tenancy.lifecycle import purge_due_tenants
@@ -46,6 +50,12 @@ LONGEST_PAUSE_SECONDS = 60.0
 GRACE_SECONDS = 3.0
 """What a job under way has to finish its batch; after that its transaction is undone. The connections have two seconds more."""
 
+BEAT_SECONDS = 0.25
+LATEST_BEAT_SECONDS = 30.0
+"""After so long without a beat of its loop a process counts as hung."""
+CHECK_SECONDS = 2.0
+"""Between two tries to verify a database that could not be verified yet."""
+
 _DELETE_TOKENS = "SELECT rollhouse.delete_expired_tokens($1) AS gone"
 _ERASE = "SELECT rollhouse.erase_requests($1) AS erased"
 _FORGET_COUNTS = "SELECT rollhouse.forget_old_counts($1)"
@@ -70,7 +80,7 @@ class Worker:
         self._database = database
         self._limiter = limiter
         self._key = key
-        self._stopping = asyncio.Event()
+        self.stopping = asyncio.Event()
         self._whole_since = datetime.min.replace(tzinfo=UTC)
         self.jobs = (
             Job("seal_audit", SEAL_SECONDS, self._seal),
@@ -86,12 +96,12 @@ class Worker:
 
     def stop(self) -> None:
         """Let each job end after the batch it is at."""
-        self._stopping.set()
+        self.stopping.set()
 
     async def run(self) -> None:
         """Do the jobs until `stop`; ends within three seconds of it."""
-        tasks = [asyncio.create_task(repeat(job, self._stopping), name=job.name) for job in self.jobs]
-        await self._stopping.wait()
+        tasks = [asyncio.create_task(repeat(job, self.stopping), name=job.name) for job in self.jobs]
+        await self.stopping.wait()
         _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
         for task in late:
             task.cancel()
@@ -104,9 +114,9 @@ class Worker:
         is_whole = now - self._whole_since >= WHOLE
         since = sealing.BEGINNING if is_whole else now - RECENT
         try:
-            await sealing.seal_all(self._database, self._key, since, stopping=self._stopping)
+            await sealing.seal_all(self._database, self._key, since, stopping=self.stopping)
         finally:
-            if not self._stopping.is_set():
+            if not self.stopping.is_set():
                 oldest = await sealing.oldest_unsealed(self._database, since)
                 AUDIT_SEAL_LAG_SECONDS.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         if is_whole:
@@ -119,7 +129,7 @@ class Worker:
 
     async def _delete_tokens(self) -> None:
         gone = TOKENS_AT_ONCE
-        while gone == TOKENS_AT_ONCE and not self._stopping.is_set():
+        while gone == TOKENS_AT_ONCE and not self.stopping.is_set():
             gone = (await self._database.query(_DELETE_TOKENS, TOKENS_AT_ONCE))[0]["gone"]
 
     async def _delete_idempotency_keys(self) -> None:
@@ -131,7 +141,7 @@ class Worker:
 
     async def _erase_requests(self) -> None:
         erased = ERASED_AT_ONCE
-        while erased == ERASED_AT_ONCE and not self._stopping.is_set():
+        while erased == ERASED_AT_ONCE and not self.stopping.is_set():
             erased = (await self._database.query(_ERASE, ERASED_AT_ONCE))[0]["erased"]
 
     async def _sweep_sessions(self) -> None:
@@ -169,12 +179,62 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
             continue
 
 
-async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int, post: Post | None = None) -> None:
-    """Do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
+class Pulse:
+    """Whether the process works: its event loop turns, and the database has passed the catalog gate. Asked from another thread."""
+
+    def __init__(self) -> None:
+        self._beat = time.monotonic()
+        self.problem = "the database has not been checked yet"
+
+    async def beat(self) -> None:
+        """Note four times a second that the loop turns; runs until cancelled."""
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def life(self) -> str:
+        """Nothing while the loop turns; never asks a dependency."""
+        late = time.monotonic() - self._beat
+        return f"the event loop has not turned for {late:.0f} s" if late > LATEST_BEAT_SECONDS else ""
+
+    def readiness(self) -> str:
+        """Nothing while jobs are done."""
+        return self.problem or self.life()
+
+
+async def work_until_stopped(database: Database, key: AuditKey, limiter: Limiter, *, request_log_days: int, pulse: Pulse, post: Post | None = None) -> None:
+    """Wait for a database that can be worked on, then do the jobs until SIGTERM or SIGINT; the batch under way is finished."""
     worker = Worker(database, key, limiter, request_log_days=request_log_days, post=post)
     loop = asyncio.get_running_loop()
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, worker.stop)
-    log("worker.ready", jobs=[job.name for job in worker.jobs])
-    await worker.run()
+    beating = asyncio.create_task(pulse.beat())
+    try:
+        await _wait_for_schema(database, pulse, worker.stopping)
+        if not worker.stopping.is_set():
+            log("worker.ready", jobs=[job.name for job in worker.jobs])
+            await worker.run()
+    finally:
+        beating.cancel()
+        await database.close()
     log("worker.ended")
+
+
+async def _wait_for_schema(database: Database, pulse: Pulse, stopping: asyncio.Event) -> None:
+    """Until the database has passed the catalog gate; what is wrong is logged when it changes."""
+    told: list[str] = []
+    while not stopping.is_set():
+        try:
+            await database.open()
+            found = await schema_findings(database)
+        except ScimError as error:
+            found = [f"{error.detail} (cause: {error.__cause__ or error})"]
+        if found != told:
+            for finding in found:
+                log("worker.unverified", finding=finding, cure="the worker waits and goes on by itself once this is mended")
+            told = found
+        pulse.problem = "the database cannot be worked on; the log and `rollhouse doctor` say why" if found else ""
+        if not found:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), CHECK_SECONDS)

@@ -1,0 +1,88 @@
+"""Processes and network namespaces of the test cluster: each process is noted when it is started, and ended by its id."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+class Processes:
+    """The processes under one folder: a log for each, and a note of their ids that outlives whoever started them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is started yet."""
+        self._folder = folder
+        self._note = folder / "processes.json"
+
+    def start(self, name: str, command: list[str], *, namespace: str) -> int:
+        """Start a program in a network namespace, in a session of its own; its id."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f"{name}.log").open("ab") as log:
+            inside = ["nsenter", f"--net=/run/netns/{namespace}", *command]
+            started = subprocess.Popen(inside, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        noted = self._read()
+        noted[name] = [started.pid, _began(started.pid)]
+        self._note.write_text(json.dumps(noted))
+        return started.pid
+
+    def stop(self, name: str, seconds: float = 10.0) -> None:
+        """End one by its id: asked first, then killed."""
+        noted = self._read()
+        pid, began = noted.pop(name, (0, ""))
+        if pid and _began(pid) == began:
+            for how, wait in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, how)
+                if _ends(pid, began, wait):
+                    break
+        self._note.write_text(json.dumps(noted))
+
+    def names(self) -> list[str]:
+        """Those that were started and not stopped, the last first."""
+        return list(reversed(self._read()))
+
+    def log(self, name: str) -> str:
+        """The end of what one said."""
+        path = self._folder / f"{name}.log"
+        return path.read_text(errors="replace")[-3000:] if path.exists() else ""
+
+    def _read(self) -> dict[str, list]:
+        try:
+            return json.loads(self._note.read_text())  # type: ignore[no-any-return]
+        except (OSError, ValueError):
+            return {}
+
+
+def _began(pid: int) -> str:
+    """When the process with that id began, in ticks since boot; "" if there is none: an id may be another's by now."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _ends(pid: int, began: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while _began(pid) == began:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
+    """What a program prints.
+
+    Raises:
+        RuntimeError: it failed; the message is the end of what it said.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)[:300]} failed ({done.returncode}):\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout

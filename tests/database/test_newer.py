@@ -1,0 +1,86 @@
+"""While a release is rolled out, its predecessor serves from the schema that the new one has migrated already, as long as that says so."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from rollhouse.database.health import schema_findings
+from rollhouse.database.migrations import migrate
+from rollhouse.database.pool import Database
+from rollhouse.database.revisions import newest_revision
+from tests.conftest import Cluster
+
+NEWER = "9999"
+SERVES_FROM = "CREATE OR REPLACE FUNCTION rollhouse.serves_from() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT '{revision}'$$"
+RIGHTS = "REVOKE ALL ON FUNCTION rollhouse.serves_from FROM PUBLIC; GRANT EXECUTE ON FUNCTION rollhouse.serves_from TO rollhouse_app"
+NEW_THINGS = """
+    CREATE TABLE rollhouse.novelties (id int PRIMARY KEY);
+    CREATE TABLE rollhouse.tenant_novelties (tenant_id uuid NOT NULL, id uuid PRIMARY KEY);
+    CREATE FUNCTION rollhouse.novelty() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = rollhouse, pg_temp AS 'SELECT 1';
+    CREATE POLICY owner_novelty ON rollhouse.resources FOR SELECT TO rollhouse_owner USING (true);
+    ALTER TABLE rollhouse.novelties OWNER TO rollhouse_owner; ALTER TABLE rollhouse.tenant_novelties OWNER TO rollhouse_owner;
+"""
+
+
+@pytest.fixture
+async def admin(embedded_cluster: Cluster) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser in a migrated database of its own."""
+    server = await asyncpg.connect(embedded_cluster.superuser_url)
+    await server.execute("CREATE DATABASE newer OWNER rollhouse_owner TEMPLATE template0")
+    await migrate(embedded_cluster.server.url("rollhouse_migrator", "newer"))
+    connection = await asyncpg.connect(embedded_cluster.server.url("postgres", "newer"))
+    yield connection
+    await connection.close()
+    await server.execute("DROP DATABASE newer WITH (FORCE)")
+    await server.close()
+
+
+@pytest.fixture
+async def newer(embedded_cluster: Cluster, admin: asyncpg.Connection) -> AsyncIterator[Database]:
+    """The same database as the app role, migrated by a release that is newer than this one."""
+    await admin.execute(f"UPDATE rollhouse.alembic_version SET version_num = '{NEWER}'")
+    database = Database(embedded_cluster.server.url("rollhouse_app", "newer"), connections=2)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def serves_from(admin: asyncpg.Connection, revision: str) -> None:
+    await admin.execute(SERVES_FROM.format(revision=revision))
+    await admin.execute(RIGHTS)
+
+
+async def test_an_older_schema_must_be_migrated(newer: Database, admin: asyncpg.Connection) -> None:
+    await admin.execute("UPDATE rollhouse.alembic_version SET version_num = '0001'")
+    assert await schema_findings(newer) == [f"the database is at revision 0001, this release needs {newest_revision()}; cure: rollhouse migrate"]
+
+
+async def test_a_newer_schema_that_still_serves_this_release_is_served_from_whatever_is_new_in_it(newer: Database, admin: asyncpg.Connection) -> None:
+    await serves_from(admin, newest_revision())
+    await admin.execute(NEW_THINGS)
+    assert await schema_findings(newer) == []
+
+
+async def test_a_newer_schema_that_serves_this_release_no_more_is_refused(newer: Database, admin: asyncpg.Connection) -> None:
+    await serves_from(admin, NEWER)
+    (told,) = await schema_findings(newer)
+    assert "of a newer release and serves releases from 9999 on" in told
+    assert told.endswith("cure: run a newer release")
+
+
+@pytest.mark.parametrize(
+    "hole",
+    [
+        "ALTER TABLE rollhouse.resources NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY tenant_isolation ON rollhouse.memberships",
+        "CREATE POLICY all_may ON rollhouse.resources FOR SELECT TO rollhouse_app USING (true)",
+        "CREATE UNIQUE INDEX tells ON rollhouse.resource_keys (key, resource_id, attribute)",
+        "CREATE FUNCTION rollhouse.loose() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+        "GRANT TRUNCATE ON rollhouse.resources TO rollhouse_app",
+    ],
+)
+async def test_what_this_release_knows_is_held_to_its_rules_in_a_newer_schema_too(newer: Database, admin: asyncpg.Connection, hole: str) -> None:
+    await serves_from(admin, newest_revision())
+    await admin.execute(hole)
+    assert len(await schema_findings(newer)) == 1
