@@ -5,14 +5,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from k8s.cluster.image import Store, export
 from k8s.cluster.node import PAUSE, Node, Runner
 from k8s.cluster.pki import Authority
-from k8s.cluster.processes import Processes, run
+from k8s.cluster.processes import Processes, run, wait_for
 from k8s.cluster.tools import cache, programs
 
 FOLDER = Path("/var/tmp/rollhouse-cluster")  # noqa: S108 - root's own; long paths and small file systems are no place for images
@@ -21,27 +20,6 @@ FIRST = Node("rollhouse-a", "zone-a", "10.88.66.1", "10.88.64.0/24")
 SECOND = Node("rollhouse-b", "zone-b", "10.88.66.2", "10.88.67.0/24")
 API = f"https://{FIRST.address}:6443"
 METRICS_PORT = 4443
-WAIT_SECONDS = 90.0
-
-
-def wait_for(told: str, is_so: Callable[[], Any], seconds: float = WAIT_SECONDS, pause: float = 0.25) -> Any:
-    """What `is_so` returns once it is true; failures of a command count as not yet.
-
-    Raises:
-        TimeoutError: it did not come about in time; the message has what was last seen.
-    """
-    deadline = time.monotonic() + seconds
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            last = is_so()
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            last = error
-        else:
-            if last:
-                return last
-        time.sleep(pause)
-    raise TimeoutError(f"{told} did not come about in {seconds:.0f} s; last seen: {last}")
 
 
 class Cluster:
@@ -79,13 +57,14 @@ class Cluster:
         self.seconds["API server ready"] = time.monotonic() - began
         pause = self._pause()
         for runner in self._runners():
-            runner.start(authority, API, services=SERVICES, cluster=CLUSTER, dns=FIRST.address)
+            runner.start(authority, API, cluster=CLUSTER, dns=FIRST.address)
         for runner in self._runners():
-            wait_for("the container runtime", runner.socket.exists)
-            wait_for("the image of pods", lambda runner=runner: runner.load(pause) or True)  # type: ignore[misc]
+            runner.load(pause)
         self._dns(authority)
         self._metrics(authority)
         wait_for("two nodes", lambda: len(self._ready_nodes()) == len(self._runners()))
+        for runner in self._runners():
+            runner.start_policies(authority, API, SERVICES)
         self.seconds["two nodes ready"] = time.monotonic() - began
 
     def down(self) -> None:
@@ -291,6 +270,7 @@ class Cluster:
             f"--bind-address={FIRST.address}",
             f"--cert-dir={self.folder / 'metrics'}",
             "--metric-resolution=10s",
+            "--kubelet-request-timeout=5s",
         ]
         self.processes.start("metrics", [str(part) for part in command], namespace=FIRST.name)
         name = {"name": "metrics-server", "namespace": "kube-system"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s.cluster.pki import Authority
-from k8s.cluster.processes import Processes, run
+from k8s.cluster.processes import Processes, run, wait_for
 
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio", "perf_event", "systemd")
 PAUSE = "localhost/pause:1"
@@ -32,16 +32,16 @@ class Runner:
         self.node, self._folder, self._processes, self._programs = node, folder / node.name, processes, programs
         self.socket = Path("/run") / node.name / "containerd.sock"
 
-    def start(self, authority: Authority, server: str, *, services: str, cluster: str, dns: str) -> None:
-        """Start the runtime, the kubelet, the proxy and the policies."""
+    def start(self, authority: Authority, server: str, *, cluster: str, dns: str) -> None:
+        """Start the runtime, the kubelet and the proxy."""
         self._folder.mkdir(parents=True)
         self.socket.parent.mkdir(exist_ok=True)
         self._make_cgroups()
         self._network_plugin()
         self._runtime()
+        wait_for("the container runtime", lambda: self._ctr("version"))
         self.start_kubelet(authority, server, dns)
         self._proxy(authority, server, cluster)
-        self._policies(authority, server, services)
 
     def load(self, archive: Path) -> None:
         """Let the runtime have an image."""
@@ -197,7 +197,8 @@ SystemdCgroup = false
         settings.write_text(json.dumps(made))
         self._start("proxy", [str(self._programs / "kube-proxy"), f"--config={settings}"])
 
-    def _policies(self, authority: Authority, server: str, services: str) -> None:
+    def start_policies(self, authority: Authority, server: str, services: str) -> None:
+        """Start what enforces network policies; the node must be known."""
         kubeconfig = authority.kubeconfig(f"policies-{self.node.name}", server, "kube-router", "system:masters")
         self._start(
             "policies",

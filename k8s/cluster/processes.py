@@ -6,7 +6,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+WAIT_SECONDS = 90.0
 
 
 class Processes:
@@ -16,6 +20,7 @@ class Processes:
         """Nothing is started yet."""
         self._folder = folder
         self._note = folder / "processes.json"
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], *, namespace: str) -> int:
         """Start a program in a network namespace, in a session of its own; its id."""
@@ -23,6 +28,7 @@ class Processes:
         with (self._folder / f"{name}.log").open("ab") as log:
             inside = ["nsenter", f"--net=/run/netns/{namespace}", *command]
             started = subprocess.Popen(inside, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._children[started.pid] = started
         noted = self._read()
         noted[name] = [started.pid, _began(started.pid)]
         self._note.write_text(json.dumps(noted))
@@ -31,14 +37,26 @@ class Processes:
     def stop(self, name: str, seconds: float = 10.0) -> None:
         """End one by its id: asked first, then killed."""
         noted = self._read()
-        pid, began = noted.pop(name, (0, ""))
-        if pid and _began(pid) == began:
+        if name not in noted:
+            return
+        pid, began = noted.pop(name)
+        if _began(pid) == began:
             for how, wait in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, how)
-                if _ends(pid, began, wait):
+                if self._ends(pid, began, wait):
                     break
         self._note.write_text(json.dumps(noted))
+
+    def _ends(self, pid: int, began: str, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while _began(pid) == began:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        if pid in self._children:
+            self._children.pop(pid).wait()
+        return True
 
     def names(self) -> list[str]:
         """Those that were started and not stopped, the last first."""
@@ -65,17 +83,6 @@ def _began(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def _ends(pid: int, began: str, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while _began(pid) == began:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
     """What a program prints.
 
@@ -86,3 +93,23 @@ def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)[:300]} failed ({done.returncode}):\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
+
+
+def wait_for(told: str, is_so: Callable[[], Any], seconds: float = WAIT_SECONDS, pause: float = 0.25) -> Any:
+    """What `is_so` returns once it is true; failures of a command count as not yet.
+
+    Raises:
+        TimeoutError: it did not come about in time; the message has what was last seen.
+    """
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            last = is_so()
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            last = error
+        else:
+            if last:
+                return last
+        time.sleep(pause)
+    raise TimeoutError(f"{told} did not come about in {seconds:.0f} s; last seen: {last}")

@@ -1,5 +1,6 @@
 """While a release is rolled out, its predecessor serves from the schema that the new one has migrated already, as long as that says so."""
 
+import subprocess
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -10,6 +11,7 @@ from rollhouse.database.migrations import migrate
 from rollhouse.database.pool import Database
 from rollhouse.database.revisions import newest_revision
 from tests.conftest import Cluster
+from tests.servers.service import ROLLHOUSE, clean_environment
 
 NEWER = "9999"
 SERVES_FROM = "CREATE OR REPLACE FUNCTION rollhouse.serves_from() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT '{revision}'$$"
@@ -84,3 +86,25 @@ async def test_what_this_release_knows_is_held_to_its_rules_in_a_newer_schema_to
     await serves_from(admin, newest_revision())
     await admin.execute(hole)
     assert len(await schema_findings(newer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        ("REVOKE rollhouse_owner FROM rollhouse_migrator", "are the roles made"),
+        (
+            "DROP FUNCTION rollhouse.count_heads; DELETE FROM rollhouse.alembic_version; CREATE TABLE rollhouse.late ()",
+            "Postgres refuses a statement of a migration (42",
+        ),
+    ],
+)
+async def test_a_migration_that_is_refused_says_why_and_what_to_do(embedded_cluster: Cluster, admin: asyncpg.Connection, spoil: str, told: str) -> None:
+    await admin.execute(spoil)
+    try:
+        environment = clean_environment(ROLLHOUSE_MIGRATION_DATABASE_URL=embedded_cluster.server.url("rollhouse_migrator", "newer"))
+        done = subprocess.run([ROLLHOUSE, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        await admin.execute("GRANT rollhouse_owner TO rollhouse_migrator")
+    assert done.returncode == 3
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

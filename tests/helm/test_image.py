@@ -34,11 +34,8 @@ def image() -> str:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OutsidePostgres, OutsideRedis]]:
-    folder = tmp_path_factory.mktemp("outside")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    postgres, redis = OutsidePostgres(folder / "pg", "127.0.0.1", free_port()), OutsideRedis(folder / "redis", "127.0.0.1", free_port())
+def servers(folder: Path) -> Iterator[tuple[OutsidePostgres, OutsideRedis]]:
+    postgres, redis = OutsidePostgres(folder / "o", "127.0.0.1", free_port()), OutsideRedis(folder / "or", "127.0.0.1", free_port())
     postgres.start()
     redis.start()
     yield postgres, redis

@@ -1,15 +1,18 @@
 """The values: typed and described all through, generated from one place, and refused where they cannot work."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import yaml
 from helm_python import Chart, HelmError, lint
 
+from rollhouse.cli.root import whole
 from rollhouse.settings import Settings
 from tests.helm.charts import CHART, EXAMPLES, LEAST, ROOT, merged, rendered, with_value
 
@@ -147,6 +150,10 @@ def test_notes_name_the_next_command() -> None:
     assert "helm test rollhouse --namespace rollhouse" in text
     assert "exec deploy/rollhouse-web -- rollhouse tenant create" in text
     assert "Nothing leads to it from outside yet" in text
+    for line in re.findall(r"-- rollhouse (\S+) (\S+)", text):
+        group = whole().commands[line[0]]
+        assert isinstance(group, click.Group)
+        assert line[1] in group.commands
     assert "There is no Redis" not in text
 
 

@@ -23,16 +23,18 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of an object: (dict "root" $ "component" "web"). */}}
+{{/* Labels of an object: (dict "root" $ "component" "web" "more" .Values.labels); what selects pods wins, then more, then those of all. */}}
 {{- define "rollhouse.labels" -}}
+{{- $own := include "rollhouse.ownLabels" . | fromYaml -}}
+{{- toYaml (merge $own (default dict .more) .root.Values.commonLabels) }}
+{{- end }}
+
+{{- define "rollhouse.ownLabels" -}}
 {{ include "rollhouse.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: rollhouse
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/* What an object is called and carries: (dict "root" $ "component" "web" "name" "web"). */}}

@@ -157,10 +157,7 @@ topologySpreadConstraints:
 {{/* Labels and annotations of a pod: the same argument. */}}
 {{- define "rollhouse.podMetadata" -}}
 labels:
-  {{- include "rollhouse.labels" (dict "root" .root "component" .component) | nindent 2 }}
-  {{- with .placement.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "rollhouse.labels" (dict "root" .root "component" .component "more" .placement.podLabels) | nindent 2 }}
 {{- with .placement.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -26,8 +26,15 @@ def migrate(invocation: Invocation, *, print_roles: bool) -> None:
         revision = asyncio.run(migrations.migrate(url))
     except OSError as error:
         raise Precondition(f"Postgres cannot be reached ({error}): check ROLLHOUSE_MIGRATION_DATABASE_URL, and that the server runs.") from error
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError, asyncpg.InvalidCatalogNameError) as error:
+        cure = "are the roles made (rollhouse migrate --print-roles | psql -X -v ON_ERROR_STOP=1), and is the password right?"
+        raise Precondition(f"Postgres refuses the migrator: {error}; {cure}") from error
+    except asyncpg.LockNotAvailableError as error:
+        raise Precondition(
+            f"A table is in use for longer than a migration waits ({error}). Nothing is half done: run it again, or end the transaction that holds it."
+        ) from error
     except asyncpg.PostgresError as error:
         raise Precondition(
-            f"Postgres refuses the migrator: {error}. Are the roles made? rollhouse migrate --print-roles | psql -X -v ON_ERROR_STOP=1"
+            f"Postgres refuses a statement of a migration ({error.sqlstate}): {error}. The revisions before it are done, and releases that serve go on."
         ) from error
     invocation.show({"revision": revision}, f"The database is at revision {revision}.")

@@ -6,6 +6,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -25,20 +26,29 @@ async def migrate(url: str) -> str:
     """Bring the database behind `url` (the migrator role) to the newest revision, which is returned.
 
     One process migrates at a time (advisory lock); the others wait for it.
+
+    Raises:
+        OSError: Postgres cannot be reached.
+        asyncpg.PostgresError: it refuses the role or a statement; what was begun is undone, up to the last whole revision.
     """
 
     async def connect(*_: object, **__: object) -> Any:
         return await asyncpg.connect(url)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.execute(text("SET ROLE rollhouse_owner"))
-        await connection.execute(text("SELECT pg_advisory_lock(7011998)"))
-        await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-        await connection.commit()
-        await connection.run_sync(_upgrade)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SET ROLE rollhouse_owner"))
+            await connection.execute(text("SELECT pg_advisory_lock(7011998)"))
+            await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            await connection.commit()
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    except DBAPIError as error:
+        said = error.orig.__cause__ if error.orig is not None else None
+        raise said if isinstance(said, asyncpg.PostgresError) else error from None
+    finally:
+        await engine.dispose()
     return newest_revision()
 
 

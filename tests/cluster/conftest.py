@@ -1,0 +1,39 @@
+"""The cluster and the stage on it, made once for the whole run; without Go the run ends with 3 and is no success."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from k8s.cluster.cluster import Cluster
+from k8s.cluster.image import Store, build
+from k8s.cluster.processes import run
+from k8s.cluster.tools import Missing, cache
+
+from tests.cluster.stage import ROOT, Stage
+
+MISSING = 3
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    try:
+        made.up()
+    except Missing as error:
+        pytest.exit(f"not run: {error}", returncode=MISSING)
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="session")
+def stage(cluster: Cluster) -> Iterator[Stage]:
+    folder = cluster.folder / "outside"
+    folder.mkdir()
+    for path in (folder, cluster.folder):
+        path.chmod(0o755)
+    store = Store(cache() / "containers")
+    cluster.load(store, build(store, "test", run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()))
+    made = Stage(cluster, Path(folder))
+    made.start()
+    yield made
+    made.stop()

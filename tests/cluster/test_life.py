@@ -1,0 +1,142 @@
+"""A release's life on a real cluster: installed, upgraded, rolled back, scaled, drained, robbed of a node, removed. In this order."""
+
+import json
+import time
+
+import pytest
+from k8s.cluster.processes import wait_for
+
+from tests.cluster.stage import NAMESPACE, Stage
+
+ENOUGH = 10_000
+"""Requests over all that is done to the service; none of them may fail."""
+
+
+@pytest.fixture(scope="module")
+def sender(stage: Stage) -> tuple[str, str]:
+    """A tenant with a secret, once the release is installed."""
+    return "acme", stage.new_tenant("acme")
+
+
+def note(stage: Stage, name: str, **figures: object) -> None:
+    stage.figures[name] = figures
+
+
+def test_an_install_is_ready_within_a_minute_and_leaves_no_migration_behind(stage: Stage) -> None:
+    began = time.monotonic()
+    stage.install("install")
+    seconds = time.monotonic() - began
+
+    note(stage, "install", seconds=seconds, goal=60)
+    assert seconds < 60
+    assert len(stage.ready_pods("web")) == 2
+    assert len(stage.ready_pods("worker")) == 1
+    assert stage.cluster.get("jobs", "-n", NAMESPACE)["items"] == []
+    started = stage.pods("web")[0]["status"]
+    conditions = {one["type"]: one["lastTransitionTime"] for one in started["conditions"]}
+    note(stage, "pod", scheduled=conditions["PodScheduled"], ready=conditions["Ready"])
+
+
+def test_the_pods_of_web_are_on_both_nodes(stage: Stage) -> None:
+    assert len({one["spec"]["nodeName"] for one in stage.pods("web")}) == 2
+
+
+def test_helm_test_says_that_all_is_right(stage: Stage) -> None:
+    told = stage.cluster.helm("test", "rollhouse", "-n", NAMESPACE, "--timeout", "120s")
+    assert "Phase:          Succeeded" in told.stdout
+
+
+def test_what_the_notes_say_makes_a_tenant_that_can_be_used(stage: Stage, sender: tuple[str, str]) -> None:
+    with stage.traffic(*sender, pause=0.005) as sent:
+        time.sleep(5)
+    assert sent.failures == []
+    assert sent.count > 100
+
+
+def test_a_roll_out_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    before = set(stage.ready_pods())
+    with stage.traffic(*sender) as sent:
+        began = time.monotonic()
+        stage.install(web={"podAnnotations": {"rolled": "1"}})
+        seconds = time.monotonic() - began
+        wait_for("the old pods' end", lambda: not before & {one["metadata"]["name"] for one in stage.pods()})
+    note(stage, "roll-out", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    assert sent.failures == []
+
+
+def test_a_migration_that_fails_leaves_the_old_pods_serving(stage: Stage, sender: tuple[str, str]) -> None:
+    before = set(stage.ready_pods())
+    stage.secret("wrong", password="not the migrator's")
+    with stage.traffic(*sender) as sent:
+        refused = stage.install(
+            check=False,
+            secrets={"migratorPassword": {"name": "wrong", "key": "password"}},
+            migration={"backoffLimit": 0},
+            web={"podAnnotations": {"rolled": "2"}},
+        )
+    note(stage, "failed migration", requests=sent.requests, failed=len(sent.failures))
+    assert refused.returncode != 0
+    assert sent.failures == []
+    assert set(stage.ready_pods()) == before
+    told = stage.cluster.kubectl("logs", "-n", NAMESPACE, "job/rollhouse-migration")
+    assert "Postgres refuses the migrator" in told
+
+
+def test_after_a_failed_upgrade_the_next_one_goes_through(stage: Stage) -> None:
+    stage.install(web={"podAnnotations": {"rolled": "3"}})
+    assert len(stage.ready_pods()) == 2
+
+
+def test_as_an_ordinary_job_the_migration_does_not_deadlock_with_wait(stage: Stage, sender: tuple[str, str]) -> None:
+    with stage.traffic(*sender) as sent:
+        stage.install(migration={"mode": "job"}, web={"podAnnotations": {"rolled": "4"}})
+    assert sent.failures == []
+    jobs = stage.cluster.get("jobs", "-n", NAMESPACE)["items"]
+    assert [one["status"].get("succeeded") for one in jobs] == [1]
+
+
+def test_a_rollback_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    with stage.traffic(*sender) as sent:
+        stage.cluster.helm("rollback", "rollhouse", "-n", NAMESPACE, "--wait", "--timeout", "150s")
+    note(stage, "rollback", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
+    assert sent.failures == []
+
+
+def test_scaling_down_and_the_end_of_single_pods_fail_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    cluster = stage.cluster
+    cluster.kubectl("scale", "-n", NAMESPACE, "deploy/rollhouse-web", "--replicas=3")
+    stage.wait_ready(3)
+    with stage.traffic(*sender) as sent:
+        cluster.kubectl("scale", "-n", NAMESPACE, "deploy/rollhouse-web", "--replicas=2")
+        wait_for("two pods", lambda: len(stage.pods()) == 2)
+        victim = stage.ready_pods()[0]
+        cluster.kubectl("delete", "pod", "-n", NAMESPACE, victim, "--wait=true")
+        stage.wait_ready(2)
+    note(stage, "scale-down and deletion", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
+    assert sent.failures == []
+
+
+def test_a_drain_waits_for_the_budget_and_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    cluster, node = stage.cluster, stage.cluster.second().node.name
+    with stage.traffic(*sender) as sent:
+        began = time.monotonic()
+        cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+        seconds = time.monotonic() - began
+        stage.wait_ready(2)
+        assert {one["spec"]["nodeName"] for one in stage.pods() if "deletionTimestamp" not in one["metadata"]} == {"rollhouse-a"}
+    cluster.kubectl("uncordon", node)
+    note(stage, "drain", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    assert sent.failures == []
+
+
+def test_a_budget_lets_one_pod_go_at_a_time(stage: Stage) -> None:
+    allowed = stage.cluster.get("pdb", "rollhouse-web", "-n", NAMESPACE)["status"]["disruptionsAllowed"]
+    assert allowed == 1
+
+
+def test_all_that_was_done_so_far_was_done_under_enough_requests(stage: Stage) -> None:
+    figures = {name: one for name, one in stage.figures.items() if "requests" in one}
+    requests = sum(sum(one["requests"].values()) for one in figures.values())
+    note(stage, "sum", requests={kind: sum(one["requests"][kind] for one in figures.values()) for kind in ("kept", "new")}, failed=0)
+    print(json.dumps(stage.figures, indent=1))
+    assert requests >= ENOUGH
