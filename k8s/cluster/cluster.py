@@ -62,7 +62,7 @@ class Cluster:
             runner.load(pause)
         self._dns(authority)
         self._metrics(authority)
-        wait_for("two nodes", lambda: len(self._ready_nodes()) == len(self._runners()))
+        wait_for("two nodes", lambda: len(self.ready_nodes()) == len(self._runners()))
         for runner in self._runners():
             runner.start_policies(authority, API, SERVICES)
         self.seconds["two nodes ready"] = time.monotonic() - began
@@ -128,15 +128,23 @@ class Cluster:
         """The node that tests may take away."""
         return self._runners()[1]
 
-    def authority_files(self) -> Path:
-        """The folder of the certificates."""
-        return self.folder / "pki"
+    def cut(self, node: Node) -> None:
+        """Take the second node's wire away."""
+        self._in(node, "ip", "link", "set", "node0", "down")
+
+    def join(self, runner: Runner) -> None:
+        """Give a node its wire and its kubelet back."""
+        self._in(runner.node, "ip", "link", "set", "node0", "up")
+        self._in(runner.node, "ip", "route", "replace", FIRST.pods, "via", FIRST.address)
+        self._in(runner.node, "ip", "route", "replace", "default", "via", FIRST.address)
+        runner.start_kubelet()
 
     def _runners(self) -> list[Runner]:
         place = self._programs or cache()
         return [Runner(node, self.folder / "nodes", self.processes, place) for node in (FIRST, SECOND)]
 
-    def _ready_nodes(self) -> list[str]:
+    def ready_nodes(self) -> list[str]:
+        """The names of the nodes that are ready."""
         found = self.get("nodes")["items"]
         return [one["metadata"]["name"] for one in found if any(c["type"] == "Ready" and c["status"] == "True" for c in one["status"]["conditions"])]
 

@@ -40,15 +40,15 @@ class Runner:
         self._network_plugin()
         self._runtime()
         wait_for("the container runtime", lambda: self._ctr("version"))
-        self.start_kubelet(authority, server, dns)
+        self._set_up_kubelet(authority, server, dns)
+        self.start_kubelet()
         self._proxy(authority, server, cluster)
 
     def load(self, archive: Path) -> None:
         """Let the runtime have an image."""
         self._ctr("image", "import", str(archive))
 
-    def start_kubelet(self, authority: Authority, server: str, dns: str) -> None:
-        """Start the kubelet."""
+    def _set_up_kubelet(self, authority: Authority, server: str, dns: str) -> None:
         node = self.node
         certificate, key = authority.issue(f"kubelet-{node.name}", f"system:node:{node.name}", "system:nodes", addresses=(node.name, node.address))
         made = {
@@ -78,23 +78,22 @@ class Runner:
             "nodeStatusUpdateFrequency": "2s",
             "syncFrequency": "10s",
         }
-        settings = self._folder / "kubelet.json"
-        settings.write_text(json.dumps(made))
-        kubeconfig = authority.kubeconfig(f"kubelet-client-{node.name}", server, f"system:node:{node.name}", "system:nodes")
-        self._start(
-            "kubelet",
-            [
-                str(self._programs / "kubelet"),
-                f"--config={settings}",
-                f"--kubeconfig={kubeconfig}",
-                f"--hostname-override={node.name}",
-                f"--node-ip={node.address}",
-                f"--root-dir={self._folder / 'kubelet'}",
-                f"--cert-dir={self._folder / 'certificates'}",
-                f"--node-labels=topology.kubernetes.io/zone={node.zone}",
-                "--v=1",
-            ],
-        )
+        (self._folder / "kubelet.json").write_text(json.dumps(made))
+        authority.kubeconfig(f"kubelet-client-{node.name}", server, f"system:node:{node.name}", "system:nodes").rename(self._folder / "kubelet.kubeconfig")
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet, for the first time or again."""
+        options = {
+            "config": self._folder / "kubelet.json",
+            "kubeconfig": self._folder / "kubelet.kubeconfig",
+            "hostname-override": self.node.name,
+            "node-ip": self.node.address,
+            "root-dir": self._folder / "kubelet",
+            "cert-dir": self._folder / "certificates",
+            "node-labels": f"topology.kubernetes.io/zone={self.node.zone}",
+            "v": 1,
+        }
+        self._start("kubelet", [str(self._programs / "kubelet"), *(f"--{name}={value}" for name, value in options.items())])
 
     def stop_kubelet(self) -> None:
         """End the kubelet alone: its pods run on, and nobody hears of them."""

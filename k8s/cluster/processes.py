@@ -1,16 +1,19 @@
 """Processes and network namespaces of the test cluster: each process is noted when it is started, and ended by its id."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS = 90.0
+CLONE_NEWNET = 0x40000000
 
 
 class Processes:
@@ -113,3 +116,16 @@ def wait_for(told: str, is_so: Callable[[], Any], seconds: float = WAIT_SECONDS,
                 return last
         time.sleep(pause)
     raise TimeoutError(f"{told} did not come about in {seconds:.0f} s; last seen: {last}")
+
+
+def inside(namespace: str, work: Callable[[], Any]) -> Any:
+    """What `work` returns, done by a thread of its own in a network namespace: only that thread sees its addresses."""
+
+    def enter() -> Any:
+        with Path(f"/run/netns/{namespace}").open() as place:
+            if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "the network namespace cannot be entered")
+        return work()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(enter).result()

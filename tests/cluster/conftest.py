@@ -37,3 +37,11 @@ def stage(cluster: Cluster) -> Iterator[Stage]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def sender(stage: Stage) -> tuple[str, str]:
+    """A tenant with a secret; the release is installed by whoever comes first."""
+    if not stage.is_installed():
+        stage.install("install")
+    return "acme", stage.new_tenant("acme")

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,6 +53,10 @@ class Stage:
         self.redis = OutsideRedis(folder / "redis", FIRST.address, REDIS_PORT, prefix=INSIDE)
         self.figures: dict[str, Any] = {}
 
+    def note(self, name: str, **figures: Any) -> None:
+        """Keep a figure for the table."""
+        self.figures[name] = figures
+
     def start(self) -> None:
         self.postgres.start()
         self.redis.start()
@@ -93,17 +98,25 @@ class Stage:
             options = ("--install", *options)
         return self.cluster.helm(verb, "rollhouse", str(chart), "-n", NAMESPACE, "-f", str(values), "--wait", "--timeout", "150s", *options, check=check)
 
+    def is_installed(self) -> bool:
+        return "rollhouse" in self.cluster.helm("list", "-n", NAMESPACE, "-q").stdout
+
     def pods(self, component: str = "web") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.cluster.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/component={component}")["items"]
         return found
 
     def ready_pods(self, component: str = "web") -> list[str]:
-        return [
-            one["metadata"]["name"]
-            for one in self.pods(component)
-            if "deletionTimestamp" not in one["metadata"]
-            and any(condition["type"] == "Ready" and condition["status"] == "True" for condition in one["status"].get("conditions", []))
-        ]
+        return [one["metadata"]["name"] for one in self.pods(component) if self.is_ready(one)]
+
+    @staticmethod
+    def is_ready(pod: dict[str, Any]) -> bool:
+        conditions = pod["status"].get("conditions", [])
+        return "deletionTimestamp" not in pod["metadata"] and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    def serving_nodes(self) -> set[str]:
+        """The nodes of the pods to which the Service leads."""
+        slices = self.cluster.get("endpointslices", "-n", NAMESPACE, "-l", "kubernetes.io/service-name=rollhouse-web")["items"]
+        return {point["nodeName"] for one in slices for point in one["endpoints"] or [] if point["conditions"]["ready"]}
 
     def exec(self, *command: str) -> str:
         return self.cluster.kubectl("exec", "-n", NAMESPACE, "deploy/rollhouse-web", "--", *command)
@@ -117,6 +130,21 @@ class Stage:
         self.exec("rollhouse", "tenant", "set-limit", slug, "--rate", "0", "--burst", "0")
         made = json.loads(self.exec("rollhouse", "secret", "create", slug, "--label", "test", "--json"))
         return str(made["secret"])
+
+    def operator_key(self, *scopes: str) -> str:
+        """A key for the admin API."""
+        options = [part for scope in scopes for part in ("--scope", scope)]
+        made = json.loads(self.exec("rollhouse", "api-key", "create", *options, "--label", "test", "--expires", "1d", "--json"))
+        return str(made["key"])
+
+    def hpa(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.cluster.get("hpa", "rollhouse-web", "-n", NAMESPACE)
+        return found
+
+    def inside(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """A run of Python in the cluster's network."""
+        command = [*INSIDE, sys.executable, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=300)
 
     @contextlib.contextmanager
     def traffic(self, slug: str, secret: str, *, kept: int = 4, new: int = 4, pause: float = 0.01) -> Iterator[Sent]:

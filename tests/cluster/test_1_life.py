@@ -3,7 +3,6 @@
 import json
 import time
 
-import pytest
 from k8s.cluster.processes import wait_for
 
 from tests.cluster.stage import NAMESPACE, Stage
@@ -12,29 +11,19 @@ ENOUGH = 10_000
 """Requests over all that is done to the service; none of them may fail."""
 
 
-@pytest.fixture(scope="module")
-def sender(stage: Stage) -> tuple[str, str]:
-    """A tenant with a secret, once the release is installed."""
-    return "acme", stage.new_tenant("acme")
-
-
-def note(stage: Stage, name: str, **figures: object) -> None:
-    stage.figures[name] = figures
-
-
 def test_an_install_is_ready_within_a_minute_and_leaves_no_migration_behind(stage: Stage) -> None:
     began = time.monotonic()
     stage.install("install")
     seconds = time.monotonic() - began
 
-    note(stage, "install", seconds=seconds, goal=60)
+    stage.note("install", seconds=seconds, goal=60)
     assert seconds < 60
     assert len(stage.ready_pods("web")) == 2
     assert len(stage.ready_pods("worker")) == 1
     assert stage.cluster.get("jobs", "-n", NAMESPACE)["items"] == []
     started = stage.pods("web")[0]["status"]
     conditions = {one["type"]: one["lastTransitionTime"] for one in started["conditions"]}
-    note(stage, "pod", scheduled=conditions["PodScheduled"], ready=conditions["Ready"])
+    stage.note("pod", scheduled=conditions["PodScheduled"], ready=conditions["Ready"])
 
 
 def test_the_pods_of_web_are_on_both_nodes(stage: Stage) -> None:
@@ -60,7 +49,7 @@ def test_a_roll_out_fails_no_request(stage: Stage, sender: tuple[str, str]) -> N
         stage.install(web={"podAnnotations": {"rolled": "1"}})
         seconds = time.monotonic() - began
         wait_for("the old pods' end", lambda: not before & {one["metadata"]["name"] for one in stage.pods()})
-    note(stage, "roll-out", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    stage.note("roll-out", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
     assert sent.failures == []
 
 
@@ -74,7 +63,7 @@ def test_a_migration_that_fails_leaves_the_old_pods_serving(stage: Stage, sender
             migration={"backoffLimit": 0},
             web={"podAnnotations": {"rolled": "2"}},
         )
-    note(stage, "failed migration", requests=sent.requests, failed=len(sent.failures))
+    stage.note("failed migration", requests=sent.requests, failed=len(sent.failures))
     assert refused.returncode != 0
     assert sent.failures == []
     assert set(stage.ready_pods()) == before
@@ -96,9 +85,11 @@ def test_as_an_ordinary_job_the_migration_does_not_deadlock_with_wait(stage: Sta
 
 
 def test_a_rollback_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    before = set(stage.ready_pods())
     with stage.traffic(*sender) as sent:
         stage.cluster.helm("rollback", "rollhouse", "-n", NAMESPACE, "--wait", "--timeout", "150s")
-    note(stage, "rollback", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
+        wait_for("the old pods' end", lambda: not before & {one["metadata"]["name"] for one in stage.pods()})
+    stage.note("rollback", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
     assert sent.failures == []
 
 
@@ -112,7 +103,7 @@ def test_scaling_down_and_the_end_of_single_pods_fail_no_request(stage: Stage, s
         victim = stage.ready_pods()[0]
         cluster.kubectl("delete", "pod", "-n", NAMESPACE, victim, "--wait=true")
         stage.wait_ready(2)
-    note(stage, "scale-down and deletion", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
+    stage.note("scale-down and deletion", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
     assert sent.failures == []
 
 
@@ -125,7 +116,7 @@ def test_a_drain_waits_for_the_budget_and_fails_no_request(stage: Stage, sender:
         stage.wait_ready(2)
         assert {one["spec"]["nodeName"] for one in stage.pods() if "deletionTimestamp" not in one["metadata"]} == {"rollhouse-a"}
     cluster.kubectl("uncordon", node)
-    note(stage, "drain", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    stage.note("drain", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
     assert sent.failures == []
 
 
@@ -137,6 +128,6 @@ def test_a_budget_lets_one_pod_go_at_a_time(stage: Stage) -> None:
 def test_all_that_was_done_so_far_was_done_under_enough_requests(stage: Stage) -> None:
     figures = {name: one for name, one in stage.figures.items() if "requests" in one}
     requests = sum(sum(one["requests"].values()) for one in figures.values())
-    note(stage, "sum", requests={kind: sum(one["requests"][kind] for one in figures.values()) for kind in ("kept", "new")}, failed=0)
+    stage.note("sum", requests={kind: sum(one["requests"][kind] for one in figures.values()) for kind in ("kept", "new")}, failed=0)
     print(json.dumps(stage.figures, indent=1))
     assert requests >= ENOUGH

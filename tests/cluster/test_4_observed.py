@@ -1,0 +1,80 @@
+"""Prometheus finds every pod by the cluster's own knowledge, and no panel of the dashboards that speaks of requests or of the database is empty."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from k8s.cluster.cluster import FIRST
+from k8s.cluster.processes import inside, wait_for
+
+from tests.cluster.stage import NAMESPACE, ROOT, Stage
+from tests.servers.prometheus import Prometheus, program
+
+sys.path.insert(0, str(ROOT / "k8s" / "observability"))
+
+import dashboards
+
+PORT = 9099
+
+
+class InCluster(Prometheus):
+    """Prometheus in the cluster's network; its targets are the endpoints of the Service for metrics, as a ServiceMonitor selects them."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        self.stage, self.port, self.url = stage, PORT, f"http://127.0.0.1:{PORT}"
+        folder.mkdir()
+        kept = {"source_labels": ["__meta_kubernetes_service_label_app_kubernetes_io_component", "__meta_kubernetes_endpointslice_port_name"]}
+        job = {
+            "job_name": "rollhouse",
+            "kubernetes_sd_configs": [{"role": "endpointslice", "kubeconfig_file": str(stage.cluster.kubeconfig), "namespaces": {"names": [NAMESPACE]}}],
+            "relabel_configs": [
+                kept | {"separator": "/", "regex": "metrics/metrics", "action": "keep"},
+                {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+            ],
+        }
+        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}, "scrape_configs": [job]}
+        (folder / "prometheus.yaml").write_text(yaml.safe_dump(config | {"rule_files": [str(ROOT / "helm" / "rollhouse" / "files" / "rules.yaml")]}))
+        command = [program("prometheus"), f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
+        stage.cluster.processes.start("prometheus", [*command, f"--web.listen-address=127.0.0.1:{PORT}"], namespace=FIRST.name)
+
+    def _ask(self, path: str, **parameters: str) -> Any:
+        return inside(FIRST.name, lambda: Prometheus._ask(self, path, **parameters))
+
+    def stop(self) -> None:
+        self.stage.cluster.processes.stop("prometheus")
+
+
+@pytest.fixture(scope="module")
+def prometheus(stage: Stage, sender: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[InCluster]:
+    stage.install()
+    stage.wait_ready(2)
+    made = InCluster(stage, tmp_path_factory.mktemp("watch") / "prometheus")
+    yield made
+    made.stop()
+
+
+def test_every_pod_is_scraped_and_known_by_its_name(stage: Stage, prometheus: InCluster) -> None:
+    pods = {*stage.ready_pods("web"), *stage.ready_pods("worker")}
+    wait_for("every pod", lambda: {one["metric"]["pod"] for one in prometheus.query("up == 1")} == pods, 60)
+
+
+def test_the_panels_of_requests_and_of_what_is_behind_them_show_the_cluster(stage: Stage, prometheus: InCluster, sender: tuple[str, str]) -> None:
+    """Panels on faults stay empty where there is none: those are filled by the drill of `make test-observability`."""
+    with stage.traffic(*sender, pause=0.02):
+        time.sleep(15)
+        found = {}
+        for uid in ("rollhouse-overview", "rollhouse-tenant", "rollhouse-dependencies"):
+            for panel in (one for one in dashboards.dashboards()[uid]["panels"] if one["type"] != "row"):
+                queries = [target["expr"].replace("$__rate_interval", "10s").replace("$tenant", sender[0]) for target in panel["targets"]]
+                found[f"{uid}: {panel['title']}"] = any(prometheus.query(expr) for expr in queries)
+    shown = sum(found.values())
+    stage.note("dashboards", panels=len(found), shown=shown, empty=sorted(name for name, one in found.items() if not one))
+    assert shown >= len(found) * 0.6, sorted(name for name, one in found.items() if not one)
+
+
+def test_nothing_is_wrong_with_a_healthy_cluster(prometheus: InCluster) -> None:
+    assert prometheus.alerts()["firing"] == set()

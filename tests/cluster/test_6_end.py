@@ -1,0 +1,30 @@
+"""The end: an uninstall leaves nothing of the chart, and what was measured is written down."""
+
+import json
+from datetime import UTC, datetime
+
+from k8s.cluster.processes import run, wait_for
+from k8s.cluster.tools import version
+
+from tests.cluster.stage import NAMESPACE, ROOT, Stage
+
+KINDS = "deploy,job,svc,sa,pdb,hpa,networkpolicy,ingress,cm,pod,replicaset"
+KEPT = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
+"""What every namespace has by itself."""
+
+
+def test_an_uninstall_leaves_nothing(stage: Stage, sender: tuple[str, str]) -> None:
+    stage.cluster.helm("uninstall", "rollhouse", "-n", NAMESPACE, "--wait", "--timeout", "120s")
+    left = lambda: set(stage.cluster.kubectl("get", KINDS, "-n", NAMESPACE, "-o", "name").split()) - KEPT  # noqa: E731
+    wait_for("an empty namespace", lambda: not left(), 60)
+
+
+def test_the_data_outlives_it(stage: Stage) -> None:
+    assert int(stage.postgres.sql("SELECT count(*) FROM rollhouse.tenants")) >= 1
+
+
+def test_the_figures_are_written_down(stage: Stage) -> None:
+    commit = run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
+    done = {"commit": commit, "day": datetime.now(UTC).date().isoformat(), "kubernetes": version(), "cluster": stage.cluster.seconds, "figures": stage.figures}
+    (ROOT / "docs" / "figures" / "kubernetes.json").write_text(json.dumps(done, indent=1) + "\n")
+    print(json.dumps(done, indent=1))
