@@ -1,6 +1,7 @@
 """The programs of Kubernetes: built from the modules that k8s/tools/go.mod pins, once for each go.sum, and kept in a cache."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,12 @@ OTHERS = {
     "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
     "dns": "./dns",
     "pause": "./pause",
+}
+
+OPERATOR = "example/prometheus-operator-crd/monitoring.coreos.com_"
+DEFINITIONS = {
+    "sigs.k8s.io/gateway-api@v1.6.3": ("config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",),
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (f"{OPERATOR}servicemonitors.yaml", f"{OPERATOR}prometheusrules.yaml"),
 }
 
 
@@ -52,6 +59,15 @@ def programs() -> Path:
     _go("build", "-trimpath", "-ldflags", stamp, "-o", f"{folder}/", *(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES))
     _go("build", "-trimpath", "-ldflags", "-s -w", "-o", f"{folder}/", *OTHERS.values())
     return folder
+
+
+def definitions() -> list[Path]:
+    """The files of the custom resources that the chart may make, from the modules of who defines them."""
+    found = []
+    for module, files in DEFINITIONS.items():
+        told = json.loads(_go("mod", "download", "-json", module))
+        found += [Path(told["Dir"]) / file for file in files]
+    return found
 
 
 def _go(*arguments: str) -> str:

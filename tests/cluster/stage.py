@@ -83,7 +83,7 @@ class Stage:
             "database": {"host": FIRST.address, "maxConnections": CONNECTIONS},
             "redis": {"host": FIRST.address},
             "networkPolicy": {"dns": [{"ipBlock": {"cidr": f"{FIRST.address}/32"}}]},
-            "web": {"resources": {"requests": {"cpu": "100m", "memory": "192Mi"}}, "replicas": 2, "drainSeconds": 5, "preStopSeconds": 3},
+            "web": {"resources": {"requests": {"cpu": "100m", "memory": "192Mi"}}, "replicas": 2, "drainSeconds": 8, "preStopSeconds": 2},
         }
         return merged(EXAMPLES["small"], here, more)
 

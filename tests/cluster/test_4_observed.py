@@ -1,5 +1,6 @@
-"""Prometheus finds every pod by the cluster's own knowledge, and no panel of the dashboards that speaks of requests or of the database is empty."""
+"""Prometheus finds every pod by what the cluster knows, and no panel of the dashboards that speaks of requests or of the database is empty."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from k8s.cluster.cluster import FIRST
 from k8s.cluster.processes import inside, wait_for
 
 from tests.cluster.stage import NAMESPACE, ROOT, Stage
+from tests.helm.charts import rendered
 from tests.servers.prometheus import Prometheus, program
 
 sys.path.insert(0, str(ROOT / "k8s" / "observability"))
@@ -27,19 +29,25 @@ class InCluster(Prometheus):
     def __init__(self, stage: Stage, folder: Path) -> None:
         self.stage, self.port, self.url = stage, PORT, f"http://127.0.0.1:{PORT}"
         folder.mkdir()
-        kept = {"source_labels": ["__meta_kubernetes_service_label_app_kubernetes_io_component", "__meta_kubernetes_endpointslice_port_name"]}
-        job = {
-            "job_name": "rollhouse",
-            "kubernetes_sd_configs": [{"role": "endpointslice", "kubeconfig_file": str(stage.cluster.kubeconfig), "namespaces": {"names": [NAMESPACE]}}],
-            "relabel_configs": [
-                kept | {"separator": "/", "regex": "metrics/metrics", "action": "keep"},
-                {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-            ],
-        }
+        self.targets = folder / "targets.json"
+        self.look()
+        # Debian's Prometheus is built without the discovery of Kubernetes: what that does with endpoint slices is done in `look`.
+        job = {"job_name": "rollhouse", "file_sd_configs": [{"files": [str(self.targets)], "refresh_interval": "1s"}]}
         config = {"global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}, "scrape_configs": [job]}
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config | {"rule_files": [str(ROOT / "helm" / "rollhouse" / "files" / "rules.yaml")]}))
         command = [program("prometheus"), f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
         stage.cluster.processes.start("prometheus", [*command, f"--web.listen-address=127.0.0.1:{PORT}"], namespace=FIRST.name)
+
+    def look(self) -> None:
+        """Find the targets as a ServiceMonitor selects them: the endpoints of Services with its labels, at the port that it names."""
+        (monitor,) = (one for one in rendered({"serviceMonitor": {"enabled": True}}) if one["kind"] == "ServiceMonitor")
+        wanted = ",".join(f"{name}={value}" for name, value in monitor["spec"]["selector"]["matchLabels"].items())
+        found = []
+        for service in self.stage.cluster.get("services", "-n", NAMESPACE, "-l", wanted)["items"]:
+            for one in self.stage.cluster.get("endpointslices", "-n", NAMESPACE, "-l", f"kubernetes.io/service-name={service['metadata']['name']}")["items"]:
+                for port in (port["port"] for port in one["ports"] if port["name"] == monitor["spec"]["endpoints"][0]["port"]):
+                    found += [{"targets": [f"{point['addresses'][0]}:{port}"], "labels": {"pod": point["targetRef"]["name"]}} for point in one["endpoints"]]
+        self.targets.write_text(json.dumps(found))
 
     def _ask(self, path: str, **parameters: str) -> Any:
         return inside(FIRST.name, lambda: Prometheus._ask(self, path, **parameters))

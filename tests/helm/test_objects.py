@@ -139,11 +139,13 @@ class TestWeb:
             strategy = the(rendered(), "Deployment", component)["spec"]["strategy"]
             assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
-    def test_liveness_asks_no_dependency_and_readiness_does(self) -> None:
+    def test_liveness_asks_no_dependency_and_readiness_notices_the_end_within_the_drain(self) -> None:
         container = the(rendered(), "Deployment", "web")["spec"]["template"]["spec"]["containers"][0]
 
         assert container["startupProbe"]["httpGet"]["path"] == container["livenessProbe"]["httpGet"]["path"] == "/livez"
-        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        ready = container["readinessProbe"]
+        assert ready["httpGet"]["path"] == "/readyz?exclude=postgres"
+        assert (ready["failureThreshold"] + 1) * ready["periodSeconds"] < int(environment(container)["ROLLHOUSE_DRAIN_SECONDS"])
         assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] >= 60
 
     @pytest.mark.parametrize(("pause", "drain"), [(5, 15), (0, 0), (30, 120)])

@@ -70,6 +70,7 @@ async def test_a_stopped_postgres_is_503_everywhere_and_heals_without_a_restart(
         check_unavailable(await request)
     assert (await client.http.get(f"{stage.service.url}/livez")).status_code == 200
     assert (await client.http.get(f"{stage.service.url}/readyz")).status_code == 503
+    assert (await client.http.get(f"{stage.service.url}/readyz?exclude=postgres")).status_code == 200, "it can still say that Postgres is away"
 
     await asyncio.to_thread(stage.postgres.start)
     deadline = time.monotonic() + 15

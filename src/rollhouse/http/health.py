@@ -22,9 +22,9 @@ def health_routes(service: Service) -> list[HTTPRouteHandler]:
         return _health(service.problems)
 
     @get("/readyz")
-    async def readyz() -> Response[dict[str, Any]]:
-        """200 while this process can serve SCIM."""
-        return _health(await service.unreadiness())
+    async def readyz(exclude: str = "") -> Response[dict[str, Any]]:
+        """200 while this process can serve SCIM; with `?exclude=postgres` also while Postgres is away, when it answers 503 with Retry-After itself."""
+        return _health(await service.unreadiness(asks_postgres=exclude != "postgres"))
 
     return [livez, startupz, readyz]
 

@@ -194,12 +194,14 @@ class Service:
         if self.problems:
             raise Unavailable("The service is starting; try again.", retry_after_seconds=5)
 
-    async def unreadiness(self) -> list[str]:
+    async def unreadiness(self, *, asks_postgres: bool = True) -> list[str]:
         """Why this process should get no traffic now; empty when it is ready."""
         if self.problems:
             return self.problems
         if is_ending():
             return ["the process is ending"]
+        if not asks_postgres:
+            return []
         try:
             await asyncio.wait_for(ping(self.database), 2)
         except (ScimError, TimeoutError) as error:
