@@ -124,10 +124,10 @@ class Stage:
     def address(self) -> str:
         return str(self.cluster.get("service", "rollhouse-web", "-n", NAMESPACE)["spec"]["clusterIP"])
 
-    def new_tenant(self, slug: str) -> str:
-        """The secret of a new tenant without a limit, made as the notes of the chart say."""
+    def new_tenant(self, slug: str, rate: int = 0, burst: int = 0) -> str:
+        """The secret of a new tenant, made as the notes of the chart say; with a rate of 0 it has no limit."""
         self.exec("rollhouse", "tenant", "create", slug, "--name", slug)
-        self.exec("rollhouse", "tenant", "set-limit", slug, "--rate", "0", "--burst", "0")
+        self.exec("rollhouse", "tenant", "set-limit", slug, "--rate", str(rate), "--burst", str(burst))
         made = json.loads(self.exec("rollhouse", "secret", "create", slug, "--label", "test", "--json"))
         return str(made["secret"])
 
@@ -147,10 +147,10 @@ class Stage:
         return subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=300)
 
     @contextlib.contextmanager
-    def traffic(self, slug: str, secret: str, *, kept: int = 4, new: int = 4, pause: float = 0.01) -> Iterator[Sent]:
+    def traffic(self, slug: str, secret: str, *, kept: int = 4, new: int = 4, pause: float = 0.01, refused: bool = False) -> Iterator[Sent]:
         """Clients that send for the length of the block; afterwards the result says how it went."""
         url = f"http://{self.address()}/t/{slug}/scim/v2"
-        options = ("--url", url, "--secret", secret, "--kept", str(kept), "--new", str(new), "--pause", str(pause))
+        options = ("--url", url, "--secret", secret, "--kept", str(kept), "--new", str(new), "--pause", str(pause), *(["--refused"] if refused else []))
         command = [*INSIDE, sys.executable, "-m", "tests.cluster.traffic", *options]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         sent = Sent()

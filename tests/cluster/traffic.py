@@ -31,7 +31,7 @@ class Findings:
             self.failures.append(f"{time.time() - self.began:7.2f} s {kind} {told}")
 
 
-async def client(url: str, secret: str, kind: str, number: int, pause: float, findings: Findings, ending: asyncio.Event) -> None:
+async def client(url: str, secret: str, kind: str, number: int, given: argparse.Namespace, findings: Findings, ending: asyncio.Event) -> None:
     """One client: makes a user, reads, changes and finds it; a connection for all, or one for each request."""
     connector = aiohttp.TCPConnector(force_close=True) if kind == "new" else aiohttp.TCPConnector(limit=1, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, headers={"authorization": f"Bearer {secret}"} | SCIM) as session:
@@ -54,14 +54,14 @@ async def client(url: str, secret: str, kind: str, number: int, pause: float, fi
             try:
                 async with session.request(method, url + path, json=body) as answer:
                     text = await answer.text()
-                    if answer.status not in (200, 201, 204):
+                    if answer.status not in (200, 201, 204, *((429,) if given.refused else ())):
                         told = f"{method} {path[:40]} {answer.status} {text[:200]}"
                     elif answer.status == 201:
                         user = json.loads(text)["id"]
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 told = f"{method} {type(error).__name__}: {error}"
             findings.note(kind, told, time.monotonic() - began)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(given.pause)
 
 
 async def main() -> int:
@@ -73,13 +73,14 @@ async def main() -> int:
     parser.add_argument("--kept", type=int, default=4)
     parser.add_argument("--new", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.01)
+    parser.add_argument("--refused", action="store_true", help="the tenant is over its limit: 429 is no failure")
     given = parser.parse_args()
     findings, ending = Findings(), asyncio.Event()
     for end in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(end, ending.set)
     asyncio.get_running_loop().call_later(given.seconds, ending.set)
     kinds = [("kept", n) for n in range(given.kept)] + [("new", n) for n in range(given.new)]
-    await asyncio.gather(*(client(given.url, given.secret, kind, n, given.pause, findings, ending) for kind, n in kinds))
+    await asyncio.gather(*(client(given.url, given.secret, kind, n, given, findings, ending) for kind, n in kinds))
     told: dict[str, Any] = {"requests": findings.requests, "failures": findings.failures, "longest": findings.longest, "seconds": time.time() - findings.began}
     print(json.dumps(told))
     return 0

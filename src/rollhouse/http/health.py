@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery
 
 from rollhouse.http.service import Service
 
@@ -22,7 +23,7 @@ def health_routes(service: Service) -> list[HTTPRouteHandler]:
         return _health(service.problems)
 
     @get("/readyz")
-    async def readyz(exclude: str = "") -> Response[dict[str, Any]]:
+    async def readyz(exclude: FromQuery[str] = "") -> Response[dict[str, Any]]:
         """200 while this process can serve SCIM; with `?exclude=postgres` also while Postgres is away, when it answers 503 with Retry-After itself."""
         return _health(await service.unreadiness(asks_postgres=exclude != "postgres"))
 
