@@ -27,7 +27,17 @@ def test_every_promised_command_is_there() -> None:
     assert names == {
         *("dev", "serve", "migrate", "doctor", "seed", "simulate entra"),
         *("tenant create", "tenant list", "tenant show", "tenant set-limit", "secret create", "secret list", "secret revoke"),
-        *("tenant rename", "tenant suspend", "tenant resume", "tenant delete", "tenant restore", "tenant purge", "tenant export", "tenant import"),
+        *(
+            "tenant rename",
+            "tenant suspend",
+            "tenant resume",
+            "tenant delete",
+            "tenant restore",
+            "tenant purge",
+            "tenant export",
+            "tenant import",
+            "tenant written",
+        ),
         *("client create", "client list", "client revoke", "client secret", "client secrets", "client revoke-secret"),
         *("api-key create", "api-key list", "api-key revoke", "worker", "audit verify", "audit list", "audit key"),
         *("operator link", "demo entra"),

@@ -1,5 +1,6 @@
 """While a release is rolled out, its predecessor serves from the schema that the new one has migrated already, as long as that says so."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 
@@ -108,3 +109,23 @@ async def test_a_migration_that_is_refused_says_why_and_what_to_do(embedded_clus
     assert done.returncode == 3
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_newest_schema_says_from_which_release_on_it_serves(newer: Database) -> None:
+    """The newest revision is this release's: it and the one before are served, as the migrations only add."""
+    assert (await newer.query("SELECT rollhouse.serves_from()"))[0][0] <= newest_revision()
+
+
+async def test_a_table_in_use_is_waited_for_no_longer_than_two_seconds_and_named(embedded_cluster: Cluster, admin: asyncpg.Connection) -> None:
+    """As the newest migration does, one asks for a lock on what all requests use."""
+    await admin.execute(
+        "DROP FUNCTION rollhouse.serves_from; DROP FUNCTION rollhouse.tenants_written_since; UPDATE rollhouse.alembic_version SET version_num = '0004'"
+    )
+    await admin.execute("BEGIN; LOCK TABLE rollhouse.audit IN ACCESS EXCLUSIVE MODE")
+    environment = clean_environment(ROLLHOUSE_MIGRATION_DATABASE_URL=embedded_cluster.server.url("rollhouse_migrator", "newer"))
+    done = await asyncio.to_thread(subprocess.run, [ROLLHOUSE, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    await admin.execute("ROLLBACK")
+    assert done.returncode == 3
+    assert "A table is in use" in done.stderr
+    again = await asyncio.to_thread(subprocess.run, [ROLLHOUSE, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert again.returncode == 0, again.stderr

@@ -137,3 +137,15 @@ async def test_a_purge_says_so_when_redis_is_away(embedded_cluster: Cluster, ser
 
     assert done.returncode == DONE
     assert "Redis cannot be reached" in done.stderr
+
+
+async def test_who_has_written_since_a_moment_is_listed_for_a_restore_to_it(embedded_cluster: Cluster, service_database: Database, named: Tenant) -> None:
+    moment = (await service_database.query("SELECT clock_timestamp()"))[0][0]
+    before = said(embedded_cluster, "tenant", "written", "--since", moment.isoformat())
+    said(embedded_cluster, "tenant", "rename", named.slug, "--name", "Other")
+    after = said(embedded_cluster, "tenant", "written", "--since", moment.isoformat())
+
+    assert named.slug not in {one["slug"] for one in before}
+    assert [one["changes"] for one in after if one["slug"] == named.slug] == [1]
+    assert "--since" in run(embedded_cluster, "tenant", "written", "--since", "yesterday").stderr
+    assert run(embedded_cluster, "tenant", "written", "--since", "2999-01-01").returncode == USAGE

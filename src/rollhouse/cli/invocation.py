@@ -181,6 +181,22 @@ def moment_of(text: str | None) -> datetime | None:
     return moment
 
 
+def past_of(text: str) -> datetime:
+    """The past moment that --since names: a date or a time, in UTC unless it says otherwise.
+
+    Raises:
+        BadParameter: it is neither, or it has not come yet.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no date or time; give one such as 2027-06-30T12:00:00Z", param_hint="--since") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise click.BadParameter(f"{text!r} has not come yet", param_hint="--since")
+    return moment
+
+
 def guarded(run: Callable[[], Any]) -> None:
     """Run the command and end the process: 0 done, 1 failed, 2 wrong usage, 3 something must be done first."""
     try:

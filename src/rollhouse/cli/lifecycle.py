@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rollhouse.cli.invocation import Invocation, command, pass_invocation
+from rollhouse.cli.invocation import Invocation, command, pass_invocation, past_of
 from rollhouse.cli.tenants import tenant
 from rollhouse.database.pool import Database
 from rollhouse.directory import transfer
@@ -152,3 +152,14 @@ async def _forget(invocation: Invocation, found: Tenant) -> None:
 def _contents(made: Manifest) -> str:
     counts = [f"{count} {name}s" for name, count in made.resources.items()]
     return ", ".join([*counts, f"{made.memberships} memberships"])
+
+
+@command(tenant, "written", example="rollhouse tenant written --since 2027-06-30T12:00:00Z --json")
+@click.option("--since", required=True, help="A past date or time, in UTC unless it says otherwise.")
+@pass_invocation
+def written(invocation: Invocation, since: str) -> None:
+    """List the tenants that have written since a moment. After a restore to it their identity providers must start provisioning anew."""
+    moment = past_of(since)
+    found = invocation.run(lambda database: lifecycle.written_since(database, moment))
+    lines = [f"{one.slug}  {one.changes} changes, the last at {one.last:%Y-%m-%d %H:%M:%S} UTC" for one in found]
+    invocation.show(found, "\n".join(lines) or f"No tenant has written since {moment:%Y-%m-%d %H:%M:%S} UTC.")

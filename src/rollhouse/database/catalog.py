@@ -35,6 +35,7 @@ DEFINER_FUNCTIONS = (
     "resolve_credential",
     "resolve_operator_key",
     "tenants_to_seal",
+    "tenants_written_since",
 )
 """The only functions that run with their owner's rights."""
 POLICIES = {

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from rollhouse.database.pool import Database, Row
 from rollhouse.journal import audit
@@ -141,3 +144,19 @@ def _checked(slug: str, rows: list[Row]) -> Row:
     if not rows[0]["is_due"]:
         raise Conflict(f"The tenant {slug} keeps everything until {rows[0]['purge_after']:%Y-%m-%d %H:%M} UTC; purge it after that.")
     return rows[0]
+
+
+_WRITTEN = "SELECT t.slug, w.changes, w.last FROM rollhouse.tenants_written_since($1) w JOIN rollhouse.tenants t ON t.id = w.tenant_id ORDER BY t.slug"
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A tenant that wrote, how many changes it made, and when the last one was."""
+
+    slug: str
+    changes: int
+    last: datetime
+
+
+async def written_since(database: Database, since: datetime) -> list[Written]:
+    """The tenants in which anything was changed since a moment, by slug: after a restore to it their providers must start anew."""
+    return [Written(row["slug"], row["changes"], row["last"]) for row in await database.query(_WRITTEN, since)]
