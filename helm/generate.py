@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from helm_python import Chart
 from schema import VALUES, Schema
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,15 @@ def _readme() -> str:
     return (Path(__file__).parent / "README.head.md").read_text() + "\n| value | type | default | meaning |\n|---|---|---|---|\n" + table
 
 
+def _rendered() -> str:
+    """The objects of the small example as plain manifests, the migration as an ordinary Job, without the pod of `helm test`."""
+    values = yaml.safe_load((ROOT / "k8s" / "examples" / "small.yaml").read_text()) | {"migration": {"mode": "job"}}
+    made = Chart.load(ROOT / CHART).render(values, name="rollhouse", namespace="rollhouse")
+    texts = [text.strip().removeprefix("---\n") for path, text in sorted(made.items()) if path.endswith(".yaml") and "/tests/" not in path and "kind:" in text]
+    head = "# Made by `make chart` from the chart with the values of k8s/examples/small.yaml.\n---\n"
+    return head + "\n---\n".join(texts).replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kustomize") + "\n"
+
+
 def files() -> dict[str, str]:
     """The text of every generated file, by its path from the top of the project."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of the chart rollhouse"} | VALUES
@@ -73,6 +83,7 @@ def files() -> dict[str, str]:
         + "\n".join(_values(VALUES)).rstrip()
         + "\n",
         f"{CHART}/README.md": _readme(),
+        "k8s/rendered/rollhouse.yaml": _rendered(),
     }
 
 

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from k8s.cluster.cluster import Cluster
 from k8s.cluster.processes import wait_for
 from k8s.cluster.tools import definitions
 
-from tests.cluster.stage import RESTRICTED
+from tests.cluster.stage import RESTRICTED, ROOT
 from tests.helm.charts import EXAMPLES, rendered
 
 ELSEWHERE = "external-secrets.io"
@@ -30,6 +31,7 @@ def tried(cluster: Cluster, objects: list[dict[str, Any]]) -> str:
     """What the server says of objects that it is only asked about."""
     for one in objects:
         one["metadata"]["namespace"] = "tried"
+    cluster.apply(*(one for one in objects if one["kind"] == "ServiceAccount"))  # a pod is not even tried without its account
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     return cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-", stdin=listed)
 
@@ -41,6 +43,13 @@ def test_the_server_takes_every_object_of_an_example(strict: Cluster, example: s
     told = tried(strict, objects)
 
     assert len(told.splitlines()) == len(objects)
+
+
+def test_the_server_takes_the_manifests_that_are_made_without_helm(strict: Cluster) -> None:
+    made = strict.kubectl("kustomize", str(ROOT / "k8s" / "rendered"))
+    objects = [one for one in yaml.safe_load_all(made) if one]
+    assert {one["kind"] for one in objects} >= {"Deployment", "Job", "Service", "NetworkPolicy", "PodDisruptionBudget"}
+    tried(strict, objects)
 
 
 def test_the_server_refuses_what_a_definition_does_not_know(strict: Cluster) -> None:

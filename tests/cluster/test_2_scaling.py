@@ -96,6 +96,7 @@ def test_locust_runs_against_the_cluster_in_one_command(scaled: Stage, tmp_path:
 
 
 def test_back_to_fixed_replicas(scaled: Stage) -> None:
-    scaled.install()
+    """The autoscaler owns `replicas` by then, and Helm asks before it takes them back: docs/kubernetes.md."""
+    scaled.install("upgrade", "--force-conflicts")
     scaled.wait_ready(2)
     assert "replicas" in scaled.cluster.get("deploy", "rollhouse-web", "-n", NAMESPACE)["spec"]

@@ -11,7 +11,7 @@ import pytest
 from rollhouse.cli.root import whole
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("helm/**/*.md")])
 WORDS = "|".join(["py" + r"pi\.org", "python" + "hosted", "registry" + r"\.npmjs", r"deb\." + "debian", "proxy" + r"\.golang"])
 
 
@@ -44,11 +44,16 @@ def test_every_rollhouse_command_in_a_page_exists(page: Path) -> None:
             group = group.commands[word]
 
 
-@pytest.mark.parametrize("name", ["tolerances", "performance"])
+@pytest.mark.parametrize("name", ["tolerances", "performance", "kubernetes"])
 def test_a_generated_page_is_as_generated(name: str) -> None:
     made = subprocess.run([sys.executable, str(ROOT / "docs" / f"{name}.py")], capture_output=True, text=True, check=True)
 
     assert (ROOT / "docs" / f"{name}.md").read_text() == made.stdout, f"cure: python docs/{name}.py > docs/{name}.md"
+
+
+def test_the_picture_of_the_scaling_is_as_measured() -> None:
+    made = subprocess.run([sys.executable, str(ROOT / "docs" / "kubernetes.py"), "--picture"], capture_output=True, text=True, check=True)
+    assert (ROOT / "docs" / "pictures" / "scaling.svg").read_text() == made.stdout
 
 
 def test_no_tracked_file_names_a_registry_or_a_path_of_one_machine() -> None:

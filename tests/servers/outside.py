@@ -21,9 +21,11 @@ PASSWORDS = {
 class OutsidePostgres:
     """Debian's Postgres with the roles and the database of Rollhouse, whose login roles must give their passwords."""
 
-    def __init__(self, folder: Path, address: str, port: int, *, prefix: tuple[str, ...] = (), connections: int = 100) -> None:
+    def __init__(
+        self, folder: Path, address: str, port: int, *, prefix: tuple[str, ...] = (), connections: int = 100, options: dict[str, str] | None = None
+    ) -> None:
         self.folder, self.address, self.port = folder, address, port
-        self._prefix, self._connections = prefix, connections
+        self._prefix, self._connections, self._options = prefix, connections, options or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -34,16 +36,31 @@ class OutsidePostgres:
             self._run("initdb", "-D", str(self.folder), "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C")
             with (self.folder / "pg_hba.conf").open("a") as rules:
                 rules.write("host all all all scram-sha-256\n")
-        options = {"listen_addresses": self.address, "port": self.port, "unix_socket_directories": self.folder, "max_connections": self._connections}
+        options = {
+            "listen_addresses": self.address,
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": self._connections,
+        } | self._options
         command = [*self._prefix, str(PROGRAMS / "postgres"), "-D", str(self.folder)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         with (self.folder.parent / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(self._as_user(command), stdout=log, stderr=log, cwd="/")
         self._wait()
+        if self.sql("SELECT pg_is_in_recovery()", "postgres") == "t":
+            return
         self.sql(bootstrap_script(), "postgres")
         for role in ("rollhouse_app", "rollhouse_migrator"):
             self.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORDS[role].replace(chr(39), chr(39) * 2)}'", "postgres")
+
+    def copy_base(self, folder: Path) -> None:
+        """A base backup of the running server, in a folder that is made."""
+        self._run("pg_basebackup", "-D", str(folder), "-X", "stream", "-c", "fast", "-h", str(self.folder), "-p", str(self.port), "-U", "postgres")
+
+    def make_database(self, name: str) -> None:
+        """One more database of Rollhouse."""
+        self.sql(bootstrap_script(name), "postgres")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server; all data is on disk."""

@@ -249,7 +249,7 @@ class Database:
         # Planned for this tenant's size, not for the average tenant's.
         plans = "SET LOCAL plan_cache_mode = force_custom_plan"
         async with self.connection(tenant_id) as connection:
-            await connection.execute(f"BEGIN; {limit}; {lock}; {plans}; SELECT set_config('rollhouse.tenant', '{UUID(str(tenant_id))}', true)")
+            await connection.execute(f"BEGIN; {limit}; {lock}; {plans}; SET LOCAL rollhouse.tenant = '{UUID(str(tenant_id))}'")
             try:
                 yield Transaction(connection, tenant_id)
             except Exception:
