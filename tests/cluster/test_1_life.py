@@ -2,6 +2,8 @@
 
 import json
 import time
+from datetime import datetime
+from typing import Any
 
 from k8s.cluster.processes import wait_for
 
@@ -21,9 +23,13 @@ def test_an_install_is_ready_within_a_minute_and_leaves_no_migration_behind(stag
     assert len(stage.ready_pods("web")) == 2
     assert len(stage.ready_pods("worker")) == 1
     assert stage.cluster.get("jobs", "-n", NAMESPACE)["items"] == []
-    started = stage.pods("web")[0]["status"]
-    conditions = {one["type"]: one["lastTransitionTime"] for one in started["conditions"]}
-    stage.note("pod", scheduled=conditions["PodScheduled"], ready=conditions["Ready"])
+    stage.note("pod", seconds=max(ready_after(one) for one in stage.pods()), goal=5)
+
+
+def ready_after(pod: dict[str, Any]) -> float:
+    """Seconds from a pod's place on a node to its readiness; Kubernetes tells whole ones."""
+    at = {one["type"]: datetime.fromisoformat(one["lastTransitionTime"]) for one in pod["status"]["conditions"]}
+    return (at["Ready"] - at["PodScheduled"]).total_seconds()
 
 
 def test_the_pods_of_web_are_on_both_nodes(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """The end: an uninstall leaves nothing of the chart, and what was measured is written down."""
 
 import json
+import sys
 from datetime import UTC, datetime
 
 from k8s.cluster.processes import run, wait_for
@@ -27,4 +28,7 @@ def test_the_figures_are_written_down(stage: Stage) -> None:
     commit = run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
     done = {"commit": commit, "day": datetime.now(UTC).date().isoformat(), "kubernetes": version(), "cluster": stage.cluster.seconds, "figures": stage.figures}
     (ROOT / "docs" / "figures" / "kubernetes.json").write_text(json.dumps(done, indent=1) + "\n")
+    made = str(ROOT / "docs" / "kubernetes.py")
+    (ROOT / "docs" / "kubernetes.md").write_text(run(sys.executable, made))
+    (ROOT / "docs" / "pictures" / "scaling.svg").write_text(run(sys.executable, made, "--picture"))
     print(json.dumps(done, indent=1))

@@ -103,7 +103,7 @@ class TestEveryPod:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_object_carries_the_recommended_labels_and_its_namespace(example: str) -> None:
     for one in rendered(EXAMPLES[example]):
-        if one["metadata"]["name"].endswith(("-note", "-vault")):
+        if one["metadata"]["name"].endswith(("-note", "-vault", "-errors")):
             continue
         labels = one["metadata"]["labels"]
         wanted = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "managed-by", "part-of")} | {"helm.sh/chart"}
