@@ -30,7 +30,7 @@ def rows() -> str:
 def picture() -> str:
     """Pods that were wanted and that were ready, over the seconds of the run."""
     seen = FIGURES["autoscaling"]["replicas"]
-    end, most = seen[-1][0], max(one[1] for one in seen)
+    end, most = seen[-1][0], max(max(one[1:]) for one in seen)
 
     def line(column: int, colour: str) -> str:
         points, before = [], seen[0][column]

@@ -60,7 +60,7 @@ class OutsidePostgres:
 
     def make_database(self, name: str) -> None:
         """One more database of Rollhouse."""
-        self.sql(bootstrap_script(name), "postgres")
+        self.sql(bootstrap_script(), "postgres", "-v", f"database={name}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server; all data is on disk."""
@@ -74,10 +74,10 @@ class OutsidePostgres:
         """The URL of a role, without its password."""
         return f"postgresql://{role}@{self.address}:{self.port}/rollhouse"
 
-    def sql(self, text: str, database: str = "rollhouse") -> str:
+    def sql(self, text: str, database: str = "rollhouse", *options: str) -> str:
         """What psql prints of a statement as the superuser, through the socket."""
         place = ("-h", str(self.folder), "-p", str(self.port), "-U", "postgres", database)
-        return self._run("psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", *place, stdin=text).strip()
+        return self._run("psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options, *place, stdin=text).strip()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 30

@@ -1,7 +1,6 @@
 """`rollhouse migrate`: bring the database up to date."""
 
 import asyncio
-import re
 
 import asyncpg
 import click
@@ -9,19 +8,16 @@ import click
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.database import migrations
-from rollhouse.database.roles import DATABASE, bootstrap_script
+from rollhouse.database.roles import bootstrap_script
 
 
 @command(rollhouse, "migrate", example="ROLLHOUSE_MIGRATION_DATABASE_URL=postgresql://rollhouse_migrator@db/rollhouse rollhouse migrate")
 @click.option("--print-roles", is_flag=True, help="Print the SQL that makes the roles and the database, and stop.")
-@click.option("--database", default=DATABASE, show_default=True, help="Name of the database in that SQL: small letters, digits and underscores.")
 @pass_invocation
-def migrate(invocation: Invocation, database: str, *, print_roles: bool) -> None:
+def migrate(invocation: Invocation, *, print_roles: bool) -> None:
     """Bring the database to the newest revision, as the migrator role."""
     if print_roles:
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
-            raise click.BadParameter("a name has small letters, digits and underscores, at most 63", param_hint="--database")
-        invocation.show({"sql": bootstrap_script(database)}, bootstrap_script(database).rstrip())
+        invocation.show({"sql": bootstrap_script()}, bootstrap_script().rstrip())
         return
     url = invocation.settings.migration_database_url
     if url is None:
