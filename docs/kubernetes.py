@@ -9,7 +9,7 @@ DOCS = Path(__file__).parent
 MEASURED: dict[str, Any] = json.loads((DOCS / "figures" / "kubernetes.json").read_text())
 FIGURES: dict[str, Any] = MEASURED["figures"]
 WIDTH, HEIGHT, LEFT, BOTTOM = 760, 240, 46, 34
-STAYS = {"dashboards", "pod", "locust", "install"}
+STAYS = {"dashboards", "pod", "locust", "install", "after an outage of Postgres", "a lost node"}
 """Figures that are told elsewhere on the page."""
 
 
@@ -71,6 +71,9 @@ def page() -> str:
         "kubernetes": MEASURED["kubernetes"],
         "ready": f"{MEASURED['cluster']['two nodes ready']:.0f}",
         "install": f"{install['seconds']:.1f}",
+        "outage": f"{FIGURES['after an outage of Postgres']['seconds']:.0f}",
+        "away": f"{FIGURES['a lost node']['traffic_away_seconds']:.0f}",
+        "whole": f"{FIGURES['a lost node']['whole_again_seconds']:.0f}",
         "pod": f"{FIGURES['pod']['seconds']:.0f}",
         "rows": rows(),
         "total": f"{total:,}",

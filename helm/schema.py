@@ -13,6 +13,8 @@ Schema = dict[str, Any]
 
 NAME = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
 """A name of an object of Kubernetes, or none."""
+LABEL = r"^([a-z]([-a-z0-9]*[a-z0-9])?)?$"
+"""What a Service's name may begin with, or nothing."""
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[kKMGT]i?)?$"
 ELSEWHERE = {
     "audit_key",
@@ -145,8 +147,8 @@ DNS = ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ku
 
 VALUES = group(
     "Values of the chart rollhouse.",
-    nameOverride=text("Name in place of the chart's, in names and labels.", pattern=NAME),
-    fullnameOverride=text("Name of all objects in place of release and chart.", pattern=NAME),
+    nameOverride=text("Name in place of the chart's, in names and labels.", pattern=LABEL),
+    fullnameOverride=text("Name of all objects in place of release and chart.", pattern=LABEL),
     commonLabels=passed("Labels that every object carries.", of="string"),
     publicUrl=text(
         "The address under which identity providers reach the service, such as https://scim.example.com. Required: all URLs that tenants see start with it.",
@@ -170,7 +172,7 @@ VALUES = group(
         migrator=text("Role of the migration.", "rollhouse_migrator", pattern=r"^[A-Za-z0-9_.-]+$"),
         connections=number("Connections that a web pod opens at most for requests; it has one more to listen, and a worker has 4.", 16, 1, 1000),
         maxConnections=number(
-            "Connections that Postgres, or the pooler in front of it, takes. The chart refuses more pods than fit; 0: do not count.", 200, 0, 1_000_000
+            "Connections that Postgres, or the pooler in front of it, takes. The chart refuses more pods than fit; 0: do not count.", 300, 0, 1_000_000
         ),
     ),
     redis=group(
@@ -243,6 +245,8 @@ VALUES = group(
         keepSeconds=number("How long a finished Job of the modes `job` and `argocd` is kept.", 86400, 0),
         resources=resources("100m", "128Mi", "384Mi"),
         annotations=passed("More annotations of the Job.", of="string"),
+        podAnnotations=passed("Annotations of its pod, such as those that keep a mesh's sidecar away.", of="string"),
+        podLabels=passed("More labels of its pod.", of="string"),
     ),
     serviceAccount=group(
         "The account of web and worker; it has no rights, and its token is not mounted.",

@@ -31,6 +31,8 @@ class Cluster:
         self.processes = Processes(folder / "logs")
         self.kubeconfig = folder / "pki" / "admin.kubeconfig"
         self.seconds: dict[str, float] = {}
+        self.is_begun = False
+        """Whether anything on this machine was changed."""
         self._programs: Path | None = None
 
     @property
@@ -48,6 +50,7 @@ class Cluster:
             TimeoutError: a part does not come up.
         """
         self.programs  # noqa: B018 - built before anything is changed
+        self.is_begun = True
         self.down()
         self.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()

@@ -19,10 +19,12 @@ def cluster() -> Iterator[Cluster]:
     made = Cluster()
     try:
         made.up()
+        yield made
     except Missing as error:
         pytest.exit(f"not run: {error}", returncode=MISSING)
-    yield made
-    made.down()
+    finally:
+        if made.is_begun:
+            made.down()
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +36,11 @@ def stage(cluster: Cluster) -> Iterator[Stage]:
     store = Store(cache() / "containers")
     cluster.load(store, build(store, "test", run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()))
     made = Stage(cluster, Path(folder))
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

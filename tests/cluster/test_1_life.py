@@ -2,9 +2,11 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+from k8s.cluster.cluster import FIRST
 from k8s.cluster.processes import wait_for
 
 from tests.cluster.stage import NAMESPACE, Stage
@@ -113,16 +115,27 @@ def test_scaling_down_and_the_end_of_single_pods_fail_no_request(stage: Stage, s
     assert sent.failures == []
 
 
-def test_a_drain_waits_for_the_budget_and_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+def test_a_drain_of_the_node_that_has_both_pods_takes_one_at_a_time_and_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
     cluster, node = stage.cluster, stage.cluster.second().node.name
+    cluster.kubectl("cordon", FIRST.name)
+    cluster.kubectl("rollout", "restart", "-n", NAMESPACE, "deploy/rollhouse-web")
+    cluster.kubectl("rollout", "status", "-n", NAMESPACE, "deploy/rollhouse-web", "--timeout=120s")
+    wait_for("both pods on one node", lambda: [one["spec"]["nodeName"] for one in stage.pods()] == [node, node])
+    cluster.kubectl("uncordon", FIRST.name)
+    fewest = 2
     with stage.traffic(*sender) as sent:
         began = time.monotonic()
-        cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+        with ThreadPoolExecutor(1) as drain:
+            draining = drain.submit(cluster.kubectl, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+            while not draining.done():
+                fewest = min(fewest, len(stage.ready_pods()))
+            draining.result()
         seconds = time.monotonic() - began
         stage.wait_ready(2)
-        assert {one["spec"]["nodeName"] for one in stage.pods() if "deletionTimestamp" not in one["metadata"]} == {"rollhouse-a"}
+        assert {one["spec"]["nodeName"] for one in stage.pods() if "deletionTimestamp" not in one["metadata"]} == {FIRST.name}
     cluster.kubectl("uncordon", node)
-    stage.note("drain", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    stage.note("drain of the node with both pods", requests=sent.requests, failed=len(sent.failures), longest=sent.longest, seconds=seconds)
+    assert fewest == 1, "one was taken, and the other only after it was replaced"
     assert sent.failures == []
 
 

@@ -24,7 +24,7 @@ print(json.dumps(found))
 
 
 def pod(name: str, namespace: str, image: str) -> dict[str, Any]:
-    """A pod that waits, as restricted as the service's."""
+    """A pod that listens on 8080, as restricted as the service's."""
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": "look",
@@ -69,6 +69,7 @@ def test_a_pod_of_the_service_reaches_its_servers_and_nothing_else(looking: Stag
     postgres, redis = f"{FIRST.address}:{POSTGRES_PORT}", f"{FIRST.address}:{REDIS_PORT}"
     api, stranger = f"{FIRST.address}:6443", f"{looking.cluster.get('pod', 'look', '-n', 'strangers')['status']['podIP']}:8080"
 
+    wait_for("a stranger that can be reached", lambda: reached(looking, "look", "gateways", stranger, api) == {stranger: True, api: True}, 30)
     for component in ("web", "worker"):
         found = reached(looking, f"deploy/rollhouse-{component}", NAMESPACE, postgres, redis, api, stranger)
         assert found == {postgres: True, redis: True, api: False, stranger: False}, component

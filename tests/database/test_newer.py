@@ -111,6 +111,28 @@ async def test_a_migration_that_is_refused_says_why_and_what_to_do(embedded_clus
     assert "Traceback" not in done.stderr
 
 
+def migrated(cluster: Cluster) -> "subprocess.CompletedProcess[str]":
+    environment = clean_environment(ROLLHOUSE_MIGRATION_DATABASE_URL=cluster.server.url("rollhouse_migrator", "newer"))
+    return subprocess.run([ROLLHOUSE, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def test_migrate_leaves_a_newer_schema_that_serves_this_release_as_it_is(embedded_cluster: Cluster, newer: Database, admin: asyncpg.Connection) -> None:
+    """The way back to a release runs its migration, too."""
+    await serves_from(admin, newest_revision())
+    done = await asyncio.to_thread(migrated, embedded_cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "It is a newer release's, and serves this one" in done.stdout
+    assert (await newer.query("SELECT version_num FROM rollhouse.alembic_version"))[0][0] == NEWER
+
+
+async def test_migrate_refuses_a_newer_schema_that_serves_this_release_no_more(embedded_cluster: Cluster, newer: Database, admin: asyncpg.Connection) -> None:
+    await serves_from(admin, NEWER)
+    done = await asyncio.to_thread(migrated, embedded_cluster)
+    assert done.returncode == 3
+    assert "Run a newer release" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 async def test_a_newest_schema_says_from_which_release_on_it_serves(newer: Database) -> None:
     """The newest revision is this release's: it and the one before are served, as the migrations only add."""
     assert (await newer.query("SELECT rollhouse.serves_from()"))[0][0] <= newest_revision()

@@ -46,13 +46,13 @@ def with_value(path: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def rendered(*values: dict[str, Any], name: str = "rollhouse", chart: Path = CHART) -> list[Object]:
+def rendered(*values: dict[str, Any], name: str = "rollhouse", chart: Path = CHART, revision: int = 1) -> list[Object]:
     """The objects, over the values of the small example.
 
     Raises:
         helm_python.HelmError: the values are refused; the message says why.
     """
-    files = Chart.load(chart).render(merged(LEAST, *values), name=name, namespace="rollhouse")
+    files = Chart.load(chart).render(merged(LEAST, *values), name=name, namespace="rollhouse", revision=revision)
     found = []
     for path, text in sorted(files.items()):
         if not path.endswith((".txt", ".tpl")):

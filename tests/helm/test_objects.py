@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from rollhouse.cli.serve import END_SECONDS
 from rollhouse.settings import Settings, read_settings
-from tests.helm.charts import CHART, EXAMPLES, ROOMY, containers, environment, merged, of_kind, pods, rendered, the, with_value
+from tests.helm.charts import CHART, EXAMPLES, ROOMY, containers, environment, of_kind, pods, rendered, the, with_value
 
 EVERYTHING = EXAMPLES["everything"]
 SWITCHES: dict[str, tuple[dict[str, Any], str, int]] = {
@@ -129,7 +130,7 @@ def test_no_secret_is_made_and_none_is_in_another_object(example: str) -> None:
 class TestWeb:
     def test_replicas_are_not_written_where_the_autoscaler_sets_them(self) -> None:
         on = the(rendered(ROOMY, with_value("web.autoscaling.enabled", True)), "Deployment", "web")
-        off = the(rendered(merged(with_value("web.autoscaling.enabled", False), with_value("web.replicas", 4))), "Deployment", "web")
+        off = the(rendered(ROOMY, with_value("web.autoscaling.enabled", False), with_value("web.replicas", 4)), "Deployment", "web")
 
         assert "replicas" not in on["spec"]
         assert off["spec"]["replicas"] == 4
@@ -153,12 +154,12 @@ class TestWeb:
         spec = the(rendered(with_value("web", {"preStopSeconds": pause, "drainSeconds": drain})), "Deployment", "web")["spec"]["template"]["spec"]
         container = spec["containers"][0]
 
-        assert spec["terminationGracePeriodSeconds"] == pause + drain + 20
+        assert spec["terminationGracePeriodSeconds"] == pause + drain + END_SECONDS + 7
         assert environment(container)["ROLLHOUSE_DRAIN_SECONDS"] == str(drain)
         assert container.get("lifecycle") == ({"preStop": {"sleep": {"seconds": pause}}} if pause else None)
 
     def test_the_autoscaler(self) -> None:
-        spec = the(rendered(with_value("web.autoscaling", {"enabled": True, "maxReplicas": 4, "activeRequests": 12})), "HorizontalPodAutoscaler")["spec"]
+        spec = the(rendered(ROOMY, with_value("web.autoscaling", {"enabled": True, "maxReplicas": 4, "activeRequests": 12})), "HorizontalPodAutoscaler")["spec"]
 
         assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "rollhouse-web"}
         assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 4)
@@ -235,11 +236,13 @@ class TestMigration:
     def test_as_a_job_it_has_another_name_for_each_specification(self) -> None:
         job = with_value("migration.mode", "job")
         first = the(rendered(job), "Job")
-        again = the(rendered(job, with_value("web.replicas", 3)), "Job")
+        again = the(rendered(job, ROOMY, with_value("web.replicas", 3)), "Job")
         other = the(rendered(job, with_value("image.tag", "9.9.9")), "Job")
+        later = the(rendered(job, revision=2), "Job")
 
         assert not any(name.startswith("helm.sh/hook") for name in first["metadata"]["annotations"])
         assert first["metadata"]["name"] == again["metadata"]["name"] != other["metadata"]["name"]
+        assert later["metadata"]["name"] != first["metadata"]["name"], "one that failed must not stand in the way of the next"
         assert first["spec"]["ttlSecondsAfterFinished"] == 86400
 
     def test_for_argo_it_is_in_the_first_wave_of_a_sync(self) -> None:
@@ -247,6 +250,19 @@ class TestMigration:
         assert annotations["argocd.argoproj.io/hook"] == "Sync"
         assert annotations["argocd.argoproj.io/sync-wave"] == "-1"
         assert not any(name.startswith("helm.sh/") for name in annotations)
+
+    @pytest.mark.parametrize(("example", "annotation", "value"), [("small", "helm.sh/hook-weight", "-1"), ("argocd", "argocd.argoproj.io/sync-wave", "-2")])
+    def test_what_it_may_reach_is_said_before_it_runs(self, example: str, annotation: str, value: str) -> None:
+        """Else a new address of Postgres would be tried under the old rules, and never come through."""
+        policies = {one["metadata"]["labels"]["app.kubernetes.io/component"]: one for one in of_kind(rendered(EXAMPLES[example]), "NetworkPolicy")}
+        assert policies["migration"]["metadata"]["annotations"][annotation] == value
+        assert not any("annotations" in policies[component]["metadata"] for component in ("web", "worker"))
+
+    def test_its_pod_can_be_kept_out_of_a_mesh(self) -> None:
+        values = with_value("migration", {"podAnnotations": {"sidecar.istio.io/inject": "false"}, "podLabels": {"a": "b"}})
+        metadata = the(rendered(values), "Job")["spec"]["template"]["metadata"]
+        assert metadata["annotations"] == {"sidecar.istio.io/inject": "false"}
+        assert metadata["labels"]["a"] == "b"
 
     def test_it_is_given_up_after_a_bounded_time(self) -> None:
         spec = the(rendered(), "Job")["spec"]

@@ -110,15 +110,16 @@ IMPOSSIBLE = {
     "maximum under minimum": (with_value("web.autoscaling", {"enabled": True, "minReplicas": 5, "maxReplicas": 3}), "less than minReplicas"),
     "more connections than Postgres takes": (
         merged(with_value("web.autoscaling", {"enabled": True, "maxReplicas": 20}), with_value("database.maxConnections", 300)),
-        "up to 368 connections are needed",
+        "up to 691 connections are needed",
     ),
-    "connections of fixed replicas": (merged(with_value("web.replicas", 6), with_value("database.maxConnections", 100)), "up to 130 connections are needed"),
+    "connections of fixed replicas": (merged(with_value("web.replicas", 6), with_value("database.maxConnections", 100)), "up to 215 connections are needed"),
     "a share of no request": (
         merged(with_value("web.autoscaling.enabled", True), with_value("web.resources.requests", {"cpu": None, "memory": "1Gi"})),
         "web.resources.requests.cpu",
     ),
     "an ingress without a host": (with_value("ingress.enabled", True), "ingress.hosts"),
     "a route without a gateway": (with_value("httpRoute.enabled", True), "httpRoute.parentRefs"),
+    "a name that no Service may have": (with_value("nameOverride", ""), "set fullnameOverride"),
     "latest": (with_value("image.tag", "latest"), "cannot be rolled back"),
 }
 
@@ -128,7 +129,7 @@ def test_values_that_cannot_work_are_refused_with_what_to_do(name: str) -> None:
     values, told = IMPOSSIBLE[name]
 
     with pytest.raises(HelmError, match=told):
-        rendered(values)
+        rendered(values, name="9.scim" if "name" in name else "rollhouse")
 
 
 def test_the_connections_that_are_counted_are_those_that_processes_open() -> None:
@@ -136,11 +137,11 @@ def test_the_connections_that_are_counted_are_those_that_processes_open() -> Non
     from rollhouse.cli.worker import CONNECTIONS
 
     checks = (CHART / "templates" / "checks.yaml").read_text()
-    assert f"(add $values.worker.replicas 1) {CONNECTIONS})" in checks
-    most = with_value("database.maxConnections", 3 * 17 + 2 * CONNECTIONS + 3)
+    assert f"(mul 2 $values.worker.replicas {CONNECTIONS})" in checks
+    most = with_value("database.maxConnections", 2 * 2 * 17 + 2 * CONNECTIONS + 3)
     assert rendered(most)
     with pytest.raises(HelmError, match="connections are needed"):
-        rendered(merged(most, with_value("database.maxConnections", 3 * 17 + 2 * CONNECTIONS + 2)))
+        rendered(merged(most, with_value("database.maxConnections", 2 * 2 * 17 + 2 * CONNECTIONS + 2)))
 
 
 def test_notes_name_the_next_command() -> None:

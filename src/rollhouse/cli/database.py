@@ -8,6 +8,7 @@ import click
 from rollhouse.cli.invocation import Invocation, Precondition, command, pass_invocation
 from rollhouse.cli.root import rollhouse
 from rollhouse.database import migrations
+from rollhouse.database.revisions import newest_revision
 from rollhouse.database.roles import bootstrap_script
 
 
@@ -24,6 +25,8 @@ def migrate(invocation: Invocation, *, print_roles: bool) -> None:
         raise Precondition("ROLLHOUSE_MIGRATION_DATABASE_URL is not set: give the URL of Postgres as rollhouse_migrator (see --print-roles).")
     try:
         revision = asyncio.run(migrations.migrate(url))
+    except migrations.NewerSchema as error:
+        raise Precondition(f"{error} Run a newer release.") from None
     except OSError as error:
         raise Precondition(f"Postgres cannot be reached ({error}): check ROLLHOUSE_MIGRATION_DATABASE_URL, and that the server runs.") from error
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError, asyncpg.InvalidCatalogNameError) as error:
@@ -37,4 +40,5 @@ def migrate(invocation: Invocation, *, print_roles: bool) -> None:
         raise Precondition(
             f"Postgres refuses a statement of a migration ({error.sqlstate}): {error}. The revisions before it are done, and releases that serve go on."
         ) from error
-    invocation.show({"revision": revision}, f"The database is at revision {revision}.")
+    newer = " It is a newer release's, and serves this one; nothing was done." if revision > newest_revision() else ""
+    invocation.show({"revision": revision}, f"The database is at revision {revision}.{newer}")

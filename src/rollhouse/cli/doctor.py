@@ -13,12 +13,13 @@ from rollhouse.settings import Settings
 
 
 @command(rollhouse, "doctor", example="rollhouse doctor --json")
+@click.option("--no-redis", is_flag=True, help="There is no Redis on purpose: each process counts limits for itself.")
 @click.pass_context
-def doctor(context: click.Context) -> None:
+def doctor(context: click.Context, *, no_redis: bool) -> None:
     """Check settings, Postgres, roles, row-level security, migrations, Redis and clocks; every finding names its cure."""
     invocation = context.ensure_object(Invocation)
     settings = invocation.settings
-    findings = setting_findings(settings, is_dev=invocation.environment.database_url is None)
+    findings = setting_findings(settings, is_dev=no_redis or invocation.environment.database_url is None)
     findings += asyncio.run(_look(settings))
     words = "\n".join(f"- {finding}" for finding in findings)
     invocation.show(
