@@ -122,7 +122,8 @@ def test_the_baseline_passes_against_the_cluster(scaled: Stage, tmp_path: Path) 
 
 
 def test_back_to_fixed_replicas(scaled: Stage) -> None:
-    """The autoscaler owns `replicas` by then, and Helm asks before it takes them back: docs/kubernetes.md."""
+    """As docs/kubernetes.md has it: the autoscaler goes first, else it sets the pods once more; and Helm asks before it takes them back."""
+    scaled.cluster.kubectl("delete", "hpa", "-n", NAMESPACE, "rollhouse-web")
     scaled.install("upgrade", "--force-conflicts")
     scaled.wait_ready(2)
     assert "replicas" in scaled.cluster.get("deploy", "rollhouse-web", "-n", NAMESPACE)["spec"]

@@ -8,6 +8,7 @@ from k8s.cluster.processes import run, wait_for
 from k8s.cluster.tools import version
 
 from tests.cluster.stage import NAMESPACE, ROOT, Stage
+from tests.helm.charts import rendered, the
 
 KINDS = "deploy,job,svc,sa,pdb,hpa,networkpolicy,ingress,cm,pod,replicaset"
 KEPT = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
@@ -18,6 +19,14 @@ def test_an_uninstall_leaves_nothing(stage: Stage, sender: tuple[str, str]) -> N
     stage.cluster.helm("uninstall", "rollhouse", "-n", NAMESPACE, "--wait", "--timeout", "120s")
     left = lambda: set(stage.cluster.kubectl("get", KINDS, "-n", NAMESPACE, "-o", "name").split()) - KEPT  # noqa: E731
     wait_for("an empty namespace", lambda: not left(), 60)
+
+
+def test_the_migration_needs_its_secret_and_nothing_else_of_the_chart(stage: Stage) -> None:
+    """As Argo CD has it: the Job of the first wave alone, before any other object is there."""
+    job = the(rendered(stage.values(migration={"mode": "argocd"})), "Job")
+    stage.cluster.apply(job)
+    wait_for("the migration", lambda: stage.cluster.get("job", job["metadata"]["name"], "-n", NAMESPACE)["status"].get("succeeded") == 1, 60)
+    stage.cluster.kubectl("delete", "job", "-n", NAMESPACE, job["metadata"]["name"])
 
 
 def test_the_data_outlives_it(stage: Stage) -> None:

@@ -259,3 +259,19 @@ async def test_an_operators_key_outlives_the_exchange_of_the_pepper(database: Da
         assert (await operators.verify_key(database, Peppers.parse(peppers), made.minted.secret)).key_id == made.key.id
     with pytest.raises(Unauthorized):
         await operators.verify_key(database, Peppers.parse(old), made.minted.secret)
+
+
+async def test_while_pods_are_exchanged_each_verifies_what_the_others_have_stored(database: Database) -> None:
+    """The three steps of docs/kubernetes.md: at each two generations of pods run side by side. The short way fails, which is why there are three."""
+    old = "1:" + new_pepper().partition(":")[2]
+    new = "2:" + new_pepper().partition(":")[2]
+    made = await operators.create_key(database, Peppers.parse(old), scopes=["tenants:read"], cause=UNATTENDED)
+
+    for before, after in ((old, f"{old},{new}"), (f"{old},{new}", f"{new},{old}"), (f"{new},{old}", new)):
+        for peppers in (before, after, before, after):
+            assert (await operators.verify_key(database, Peppers.parse(peppers), made.minted.secret)).key_id == made.key.id
+
+    short = await operators.create_key(database, Peppers.parse(old), scopes=["tenants:read"], cause=UNATTENDED)
+    await operators.verify_key(database, Peppers.parse(f"{new},{old}"), short.minted.secret)
+    with pytest.raises(Unauthorized):
+        await operators.verify_key(database, Peppers.parse(old), short.minted.secret)

@@ -17,7 +17,7 @@ kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 BUILT_IN = ("v1", "apps/v1", "batch/v1", "autoscaling/v2", "policy/v1", "networking.k8s.io/v1")
 NEWEST = VERSIONS[-1]
-CASES = 200
+CASES = 1000
 """Sets of values; each renders the chart and holds every object to the newest schemas."""
 
 
