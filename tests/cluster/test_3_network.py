@@ -31,7 +31,7 @@ def pod(name: str, namespace: str, image: str) -> dict[str, Any]:
         "name": "look",
         "image": image,
         "imagePullPolicy": "Never",
-        "command": ["python", "-c", "import time; time.sleep(3600)"],
+        "command": ["python", "-c", LISTEN],
         "securityContext": security,
     }
     spec = {"containers": [container], "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}}
