@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,19 @@ class Runner:
             for task in self._ctr("task", "ls", "-q", check=False).split():
                 self._ctr("task", "kill", "-s", "SIGKILL", "-a", task, check=False)
                 self._ctr("task", "rm", "-f", task, check=False)
+            for name in self._pod_networks():
+                run("ip", "netns", "del", name, check=False)
         self._processes.stop(f"{self.node.name}-containerd")
         shutil.rmtree(self.socket.parent, ignore_errors=True)
         self._remove_cgroups()
+
+    def _pod_networks(self) -> set[str]:
+        """The network namespaces that the runtime has made for pods."""
+        found = set()
+        for container in self._ctr("container", "ls", "-q", check=False).split():
+            told = self._ctr("container", "info", container, check=False)
+            found |= set(re.findall(r"/run/netns/(cni-[0-9a-f-]+)", told))
+        return found
 
     def _start(self, part: str, command: list[str]) -> None:
         self._processes.start(f"{self.node.name}-{part}", command, namespace=self.node.name)
