@@ -1,4 +1,4 @@
-"""Prometheus finds every pod by what the cluster knows, and no panel of the dashboards that speaks of requests or of the database is empty."""
+"""Prometheus finds every pod by what the cluster knows, and no panel of Overview, Tenant and Dependencies is empty but those of failures."""
 
 import json
 import sys
@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT / "k8s" / "observability"))
 import dashboards
 
 PORT = 9099
+FAULTS = {"rollhouse-dependencies: Errors", "rollhouse-overview: By status"}
+"""Panels that show failures alone: none was made here."""
 
 
 class InCluster(Prometheus):
@@ -83,7 +85,7 @@ def test_the_panels_of_requests_and_of_what_is_behind_them_show_the_cluster(stag
                 found[f"{uid}: {panel['title']}"] = any(prometheus.query(expr) for expr in queries)
     shown = sum(found.values())
     stage.note("dashboards", panels=len(found), shown=shown, empty=sorted(name for name, one in found.items() if not one))
-    assert shown >= len(found) * 0.9, sorted(name for name, one in found.items() if not one)
+    assert {name for name, one in found.items() if not one} <= FAULTS
 
 
 def test_nothing_is_wrong_with_a_healthy_cluster(prometheus: InCluster) -> None:
