@@ -85,6 +85,16 @@ def test_print_roles_prints_sql_that_makes_the_three_roles() -> None:
     assert "PASSWORD" not in done.stdout
 
 
+def test_print_roles_prints_a_second_login_that_acts_as_the_first() -> None:
+    done = run("migrate", "--print-roles", "--login", "rollhouse_app_2")
+
+    assert done.returncode == 0
+    assert "CREATE ROLE rollhouse_app_2 LOGIN NOSUPERUSER NOBYPASSRLS IN ROLE rollhouse_app" in done.stdout
+    assert "ALTER ROLE rollhouse_app_2 SET role = 'rollhouse_app';" in done.stdout
+    assert run("migrate", "--login", "rollhouse_app_2").returncode == 2
+    assert run("migrate", "--print-roles", "--login", "x; DROP").returncode == 2
+
+
 def test_an_unknown_setting_warns_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     read_settings({"ROLLHOUSE_DATABSE_URL": "x"})
 

@@ -9,7 +9,9 @@ from typing import Any
 from k8s.cluster.cluster import FIRST
 from k8s.cluster.processes import wait_for
 
+from rollhouse.database.roles import login_script
 from tests.cluster.stage import NAMESPACE, Stage
+from tests.servers.outside import PASSWORDS
 
 ENOUGH = 10_000
 """Requests over all that is done to the service; none of them may fail."""
@@ -99,6 +101,23 @@ def test_a_rollback_fails_no_request(stage: Stage, sender: tuple[str, str]) -> N
         wait_for("the old pods' end", lambda: not before & {one["metadata"]["name"] for one in stage.pods()})
     stage.note("rollback", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
     assert sent.failures == []
+
+
+def test_the_exchange_of_the_database_password_fails_no_request(stage: Stage, sender: tuple[str, str]) -> None:
+    """By a second login, as docs/kubernetes.md says; both are good until no pod has a session of the first."""
+    stage.postgres.sql(login_script("rollhouse_app_2"), "postgres")
+    stage.postgres.sql("ALTER ROLE rollhouse_app_2 PASSWORD 'an$ther %one'", "postgres")
+    stage.secret("rollhouse-database", app=PASSWORDS["rollhouse_app"], migrator=PASSWORDS["rollhouse_migrator"], **{"app-2": "an$ther %one"})
+    of_the_first = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'rollhouse_app' AND datname = 'rollhouse'"
+    with stage.traffic(*sender) as sent:
+        stage.install(database={"user": "rollhouse_app_2"}, secrets={"databasePassword": {"key": "app-2"}})
+        wait_for("the end of the first login's sessions", lambda: stage.postgres.sql(of_the_first, "postgres") == "0")
+        stage.postgres.sql("ALTER ROLE rollhouse_app PASSWORD NULL", "postgres")
+        time.sleep(2)
+    stage.note("exchange of the database password", requests=sent.requests, failed=len(sent.failures), longest=sent.longest)
+    assert sent.failures == []
+    stage.postgres.give_passwords()
+    stage.install()
 
 
 def test_scaling_down_and_the_end_of_single_pods_fail_no_request(stage: Stage, sender: tuple[str, str]) -> None:

@@ -51,6 +51,10 @@ class OutsidePostgres:
         if self.sql("SELECT pg_is_in_recovery()", "postgres") == "t":
             return
         self.sql(bootstrap_script(), "postgres")
+        self.give_passwords()
+
+    def give_passwords(self) -> None:
+        """Give both login roles their passwords."""
         for role in ("rollhouse_app", "rollhouse_migrator"):
             self.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORDS[role].replace(chr(39), chr(39) * 2)}'", "postgres")
 

@@ -9,16 +9,23 @@ from rollhouse.cli.invocation import Invocation, Precondition, command, pass_inv
 from rollhouse.cli.root import rollhouse
 from rollhouse.database import migrations
 from rollhouse.database.revisions import newest_revision
-from rollhouse.database.roles import bootstrap_script
+from rollhouse.database.roles import bootstrap_script, login_script
 
 
 @command(rollhouse, "migrate", example="ROLLHOUSE_MIGRATION_DATABASE_URL=postgresql://rollhouse_migrator@db/rollhouse rollhouse migrate")
 @click.option("--print-roles", is_flag=True, help="Print the SQL that makes the roles and the database, and stop.")
+@click.option("--login", metavar="NAME", help="With --print-roles: the SQL of a second login of the service, to exchange a password without a pause.")
 @pass_invocation
-def migrate(invocation: Invocation, *, print_roles: bool) -> None:
+def migrate(invocation: Invocation, *, print_roles: bool, login: str | None) -> None:
     """Bring the database to the newest revision, as the migrator role."""
+    if login is not None and not print_roles:
+        raise click.UsageError("--login goes with --print-roles.")
     if print_roles:
-        invocation.show({"sql": bootstrap_script()}, bootstrap_script().rstrip())
+        try:
+            script = bootstrap_script() if login is None else login_script(login)
+        except ValueError as error:
+            raise click.UsageError(f"{login} cannot be made: {error}.") from None
+        invocation.show({"sql": script}, script.rstrip())
         return
     url = invocation.settings.migration_database_url
     if url is None:
