@@ -2,9 +2,10 @@
 
 from alembic import context
 
-from rollhouse.database.tables import METADATA, SCHEMA
+from rollhouse.database.portal_tables import ALL_TABLES
+from rollhouse.database.tables import SCHEMA
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=METADATA, version_table_schema=SCHEMA, include_schemas=True, transaction_per_migration=True)
+context.configure(connection=connection, target_metadata=ALL_TABLES, version_table_schema=SCHEMA, include_schemas=True, transaction_per_migration=True)
 with context.begin_transaction():
     context.run_migrations()

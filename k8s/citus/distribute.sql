@@ -21,12 +21,13 @@ SELECT create_distributed_table('rollhouse.resources', 'tenant_id');
 SELECT create_distributed_table('rollhouse.' || name, 'tenant_id', colocate_with => 'rollhouse.resources')
 FROM unnest(ARRAY[
     'resource_keys', 'memberships', 'resource_counts', 'credentials', 'oauth_clients', 'identity_providers', 'members', 'group_roles',
-    'audit', 'audit_chain', 'audit_roots', 'requests', 'erasures'
+    'audit', 'audit_chain', 'audit_roots', 'requests', 'erasures', 'schemas', 'resource_types'
 ]) AS name;
 
 -- Functions whose first argument is the tenant: one call, run whole on the tenant's node.
 SELECT create_distributed_function(f.oid::regprocedure, '$1', colocate_with => 'rollhouse.resources')
 FROM pg_proc f
 WHERE f.pronamespace = 'rollhouse'::regnamespace AND f.proname = ANY (ARRAY[
-    'get_resource', 'find_resources', 'create_resource', 'update_resource', 'delete_resource', 'add_members', 'count_resources', 'append_audit'
+    'get_resource', 'find_resources', 'create_resource', 'update_resource', 'delete_resource', 'add_members', 'count_resources', 'append_audit',
+    'hold_registry', 'all_groups'
 ]);

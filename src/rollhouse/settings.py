@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder in which `rollhouse dev` keeps its server, its keys and its demo secret."""
     body_limit_bytes: int = 4 * 1024 * 1024
     """Largest request body, in bytes."""
+    bulk_operations_limit: int = 100
+    """Most operations in one bulk request."""
+    bulk_body_limit_bytes: int = 1024 * 1024
+    """Largest body of a bulk request, in bytes."""
     drain_seconds: int = 0
     """How long `rollhouse serve` goes on serving after SIGTERM: it is not ready any more, and every answer asks the client to connect anew elsewhere."""
     keep_alive_seconds: int = 10
@@ -101,6 +105,8 @@ _BOUNDS = {
     "metrics_port": (1, 65535),
     "worker_metrics_port": (1, 65535),
     "body_limit_bytes": (1024, 256 * 1024 * 1024),
+    "bulk_operations_limit": (1, 1000),
+    "bulk_body_limit_bytes": (1024, 256 * 1024 * 1024),
     "page_size_limit": (1, 10_000),
     "page_size_default": (1, 10_000),
     "database_connections": (1, 1000),

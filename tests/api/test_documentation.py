@@ -122,9 +122,20 @@ async def filled(one: Operation, operator: ApiClient, acme: ScimClient) -> tuple
         path = path.replace("{credential}", (await operator.post(f"/tenants/{slug}/credentials")).json()["id"])
     if "{key}" in path:
         path = path.replace("{key}", (await operator.post("/keys", {"scopes": ["usage:read"]})).json()["id"])
+    badge = next(other.example for other in OPERATIONS if other.name == "add_schema")
+    badges = next(other.example for other in OPERATIONS if other.name == "add_resource_type")
+    if "resource-types" in path or "{urn}" in path or "{resource_type}" in path:
+        assert (await operator.post(f"/tenants/{slug}/schemas", {**badge, "extends": None})).status_code == 201
+    if "{resource_type}" in path:
+        assert (await operator.post(f"/tenants/{slug}/resource-types", badges)).status_code == 201
+    if "{resource}" in path:
+        made = await acme.post("/Badges", {"schemas": [badge["definition"]["id"]], "serial": "1"})
+        path = path.replace("{resource}", made.json()["id"])
+    path = path.replace("{urn}", badge["definition"]["id"]).replace("{resource_type}", badges["definition"]["name"])
     if one.name == "restore_tenant":
         await operator.request("DELETE", f"/tenants/{slug}")
     example = {**one.example, "slug": fresh_slug()} if one.name == "create_tenant" and one.example else one.example
+    example = badges if one.name == "validate_resource_type" else example
     return path, example if example is not None else ({} if one.body else None)
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "k8s" / "observability"))
 import dashboards
 
 PORT = 9099
-FAULTS = {"rollhouse-dependencies: Errors", "rollhouse-overview: By status"}
+FAULTS = {"rollhouse-dependencies: Errors", "rollhouse-overview: By status", "rollhouse-top-tenants: Failing most"}
 """Panels that show failures alone: none was made here."""
 
 

@@ -85,11 +85,11 @@ async def test_no_secret_is_found_anywhere(serving: Serving, embedded_cluster: C
             statuses |= await use_everywhere(client, serving.url, tenant, secret)
         admin = await asyncpg.connect(embedded_cluster.superuser_url)
         try:  # a fault of our own: 500, and its log
-            await admin.execute("REVOKE EXECUTE ON FUNCTION rollhouse.create_resource FROM rollhouse_app")
+            await admin.execute("REVOKE EXECUTE ON FUNCTION rollhouse.hold_registry FROM rollhouse_app")
             for secret in secrets.values():
                 statuses |= await use_everywhere(client, serving.url, tenant, secret)
         finally:
-            await admin.execute("GRANT EXECUTE ON FUNCTION rollhouse.create_resource TO rollhouse_app")
+            await admin.execute("GRANT EXECUTE ON FUNCTION rollhouse.hold_registry TO rollhouse_app")
             await admin.close()
         metrics = (await client.get(serving.metrics_url)).text
     assert {200, 201, 400, 401, 404, 500} <= statuses

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from rollhouse.database.migrations import migrate
+from rollhouse.database.portal_tables import ALL_TABLES
 from rollhouse.database.revisions import newest_revision
 from rollhouse.database.roles import bootstrap_script
-from rollhouse.database.tables import METADATA
 from tests.conftest import Cluster
 
 
@@ -23,7 +23,7 @@ def differences(connection: Connection) -> list[object]:
         return name == "rollhouse" if kind == "schema" else re.fullmatch(r"requests_\d{8}", name or "") is None
 
     options = {"include_schemas": True, "version_table_schema": "rollhouse", "include_name": is_ours}
-    return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+    return compare_metadata(MigrationContext.configure(connection, opts=options), ALL_TABLES)
 
 
 async def test_the_tables_in_the_code_are_those_in_the_database(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from rollhouse.database import migrations
 from rollhouse.database.health import schema_findings
 from rollhouse.database.migrations import migrate
 from rollhouse.database.pool import Database
@@ -138,12 +139,16 @@ async def test_a_newest_schema_says_from_which_release_on_it_serves(newer: Datab
     assert (await newer.query("SELECT rollhouse.serves_from()"))[0][0] <= newest_revision()
 
 
-async def test_a_table_in_use_is_waited_for_no_longer_than_two_seconds_and_named(embedded_cluster: Cluster, admin: asyncpg.Connection) -> None:
-    """As the newest migration does, one asks for a lock on what all requests use."""
-    await admin.execute(
-        "DROP FUNCTION rollhouse.serves_from; DROP FUNCTION rollhouse.tenants_written_since; UPDATE rollhouse.alembic_version SET version_num = '0004'"
-    )
-    await admin.execute("BEGIN; LOCK TABLE rollhouse.audit IN ACCESS EXCLUSIVE MODE")
+async def test_a_table_in_use_is_waited_for_no_longer_than_two_seconds_and_named(
+    embedded_cluster: Cluster, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the migration 0006 does, one asks for a lock on what all requests use."""
+    upgrade = migrations.command.upgrade
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations.command, "upgrade", lambda config, _: upgrade(config, "0005"))
+        await admin.execute("DROP SCHEMA rollhouse CASCADE")
+        await migrate(embedded_cluster.server.url("rollhouse_migrator", "newer"))
+    await admin.execute("BEGIN; LOCK TABLE rollhouse.tenants IN ACCESS EXCLUSIVE MODE")
     environment = clean_environment(ROLLHOUSE_MIGRATION_DATABASE_URL=embedded_cluster.server.url("rollhouse_migrator", "newer"))
     done = await asyncio.to_thread(subprocess.run, [ROLLHOUSE, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=60)
     await admin.execute("ROLLBACK")

@@ -119,8 +119,8 @@ async def test_adding_or_removing_a_member_touches_a_few_rows_of_a_large_group(s
     group, member = ids[0], ids[2500]
     arguments = (groups.tenant_id, "cli", "r", "Group", group, None, None, None, [], [], [], [], [], False)
     for _ in range(8):  # long enough for a plan to be kept
-        added = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [member], [], [])
-        removed = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [], [member], [])
+        added = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [member], [], [], 0)
+        removed = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [], [member], [], 0)
         assert added < 40
         assert removed < 40
 
@@ -130,14 +130,14 @@ async def test_excluded_members_are_never_read(skewed: Any) -> None:
     _, groups, ids = skewed
     arguments = (groups.tenant_id, "Group", ids[0])
 
-    assert await _touched(groups.database, groups.tenant_id, resources._GET, *arguments, None, "") <= 2
-    assert await _touched(groups.database, groups.tenant_id, resources._GET, *arguments, "members", "") >= 2000
+    assert await _touched(groups.database, groups.tenant_id, resources._GET, *arguments, None, "", None) <= 2
+    assert await _touched(groups.database, groups.tenant_id, resources._GET, *arguments, "members", "", None) >= 2000
 
 
 async def test_a_find_touches_a_few_rows_of_a_large_tenant(skewed: Any) -> None:
     users, _, _ = skewed
     for number in range(8):
-        touched = await _touched(users.database, users.tenant_id, resources._FIND, users.tenant_id, "User", "username", f"u{number}", 100, "groups", "")
+        touched = await _touched(users.database, users.tenant_id, resources._FIND, users.tenant_id, "User", "username", f"u{number}", 100, "groups", "", None)
         assert touched < 20
 
 

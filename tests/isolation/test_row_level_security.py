@@ -164,6 +164,7 @@ async def test_every_directory_verb_is_blind_to_another_tenant(database: Databas
     untouched = await resources.get_resource(scope_of(database, other_tenant, USER), foreign, with_relation=True)
 
     tried = {
+        "type_of": lambda: resources.type_of(database, tenant.id, UUID(foreign)),
         "get_resource": lambda: resources.get_resource(mine, foreign, with_relation=True),
         "replace_resource": lambda: resources.replace_resource(mine, foreign, {"userName": "x"}, set(), expected=None),
         "patch_resource": lambda: resources.patch_resource(mine, foreign, [], set(), expected=None),

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from rollhouse.scim.discovery import describe_resource_type, describe_schema, schemas_of, service_provider_config
+from rollhouse.scim.discovery import Limits, describe_resource_type, describe_schema, service_provider_config
 from rollhouse.scim.messages import encode, encode_list
+from rollhouse.scim.registry import STANDARD
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP_URN, RESOURCE_TYPES, USER_URN
 
 BASE = "https://scim.example.com/t/acme/scim/v2"
-SCHEMAS = {schema.id: json.loads(encode(describe_schema(BASE, schema))) for schema in schemas_of(RESOURCE_TYPES)}
+SCHEMAS = {schema.id: json.loads(encode(describe_schema(BASE, schema))) for schema in STANDARD.schemas.values()}
 TYPES = {resource_type.name: json.loads(encode(describe_resource_type(BASE, resource_type))) for resource_type in RESOURCE_TYPES}
-CONFIG = json.loads(encode(service_provider_config(BASE, 200)))
+CONFIG = json.loads(encode(service_provider_config(BASE, Limits(200, 100, 100, 1_048_576, 3600))))
 
 
 def attributes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -160,7 +161,7 @@ def test_a_schema_is_a_resource(urn: str, name: str) -> None:
 
 def test_every_schema_is_listed_once() -> None:
     """RFC 7643 section 7."""
-    assert [schema.id for schema in schemas_of((*RESOURCE_TYPES, *RESOURCE_TYPES))] == [USER_URN, ENTERPRISE_URN, GROUP_URN]
+    assert [schema.id for schema in STANDARD.schemas.values()] == [USER_URN, ENTERPRISE_URN, GROUP_URN]
 
 
 @pytest.mark.parametrize(

@@ -412,7 +412,7 @@ def test_an_error_is_a_message_of_the_rfc(refusal: type[ScimError]) -> None:
 
 
 def test_every_keyword_of_table_9_that_applies_has_a_status() -> None:
-    """Table 9; invalidVers and sensitive do not apply: there is one version, and no attribute in a URL is refused."""
+    """Table 9, and table 3 of RFC 9865; invalidVers and sensitive do not apply: there is one version, and no attribute in a URL is refused."""
     assert {(refusal.scim_type, refusal.status) for refusal in REFUSALS if refusal.scim_type} == {
         ("invalidFilter", 400),
         ("tooMany", 400),
@@ -422,6 +422,9 @@ def test_every_keyword_of_table_9_that_applies_has_a_status() -> None:
         ("invalidPath", 400),
         ("noTarget", 400),
         ("invalidValue", 400),
+        ("invalidCursor", 400),
+        ("expiredCursor", 400),
+        ("invalidCount", 400),
     }
 
 

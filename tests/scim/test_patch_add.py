@@ -253,7 +253,7 @@ def test_unknown_paths_are_ignored_and_noted(path: str) -> None:
     noted: Noted = set()
 
     assert patched(babs(), ("add", path, "x"), noted=noted) == babs()
-    assert Tolerance.UNKNOWN_ATTRIBUTE in noted
+    assert Tolerance.UNKNOWN_PATH in noted
 
 
 @pytest.mark.tolerance("L15")

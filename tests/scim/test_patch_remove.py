@@ -204,7 +204,7 @@ def test_unknown_paths_are_ignored(path: str) -> None:
     noted: Noted = set()
 
     assert patched(babs(), ("remove", path), noted=noted) == babs()
-    assert Tolerance.UNKNOWN_ATTRIBUTE in noted
+    assert Tolerance.UNKNOWN_PATH in noted
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,13 @@ async def test_a_request_is_one_connected_tree(traced: Traced) -> None:
     assert tree(spans) == {
         "(the caller)": [route],
         route: ["tenant gate", "rate gate", "handler"],
-        "tenant gate": ["resolve_credential"],
+        "tenant gate": ["resolve_access"],
         "rate gate": ["EVALSHA"],
         "handler": ["get_resource"],
     }
     kinds = {one["name"]: one["kind"] for one in spans}
     assert kinds[route] == SERVER
-    assert {kinds[name] for name in ("resolve_credential", "EVALSHA", "get_resource")} == {CLIENT}
+    assert {kinds[name] for name in ("resolve_access", "EVALSHA", "get_resource")} == {CLIENT}
     (root,) = [one for one in spans if one["name"] == route]
     assert root["parent"] == "00f067aa0ba902b7"
     assert root["attributes"] == {
@@ -113,8 +113,8 @@ async def test_nothing_of_a_person_and_no_secret_is_in_a_trace(traced: Traced) -
 
 
 async def test_a_failure_that_was_not_traced_is_told_after_the_fact(traced: Traced) -> None:
-    (body,) = await as_superuser(traced.cluster, "SELECT pg_get_functiondef('rollhouse.get_resource'::regproc)")
-    broken = "CREATE OR REPLACE FUNCTION rollhouse.get_resource(p_tenant uuid, p_type text, p_id uuid, p_relation text, p_base_url text)"
+    (body,) = await as_superuser(traced.cluster, "SELECT pg_get_functiondef('rollhouse.get_resource(uuid,text,uuid,text,text,integer)'::regprocedure)")
+    broken = "CREATE OR REPLACE FUNCTION rollhouse.get_resource(p_tenant uuid, p_type text, p_id uuid, p_relation text, p_base_url text, p_most integer)"
     returns = body[0].partition("RETURNS ")[2].partition("\n")[0]
     await as_superuser(traced.cluster, f"{broken} RETURNS {returns} LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX001'; END $$")
     try:

@@ -22,6 +22,9 @@ RAW = ("literal_column", "text", "TextClause", "sqlalchemy.text", "sqlalchemy.li
 COMPOSED = {
     ("database/roles.py", "statement"): "a constant of the same file",
     ("database/roles.py", "statement.split()[2]"): "a constant of the same file",
+    ("database/roles.py", "name"): "a name of lower-case letters, digits and underscores, held to that before",
+    ("database/roles.py", "setting"): "a constant of the same file",
+    ("database/roles.py", "limit"): "a constant of the same file",
     ("database/roles.py", "quoted"): "a constant of the same file",
     ("tenancy/tenants.py", "columns"): "names of columns, which the callers write as constants",
     ("activity/request_log.py", "' AND '.join(conditions)"): "conditions that the function itself writes, with places for their values",
@@ -204,6 +207,7 @@ WALL_CLOCK = {
     "activity/health.py": "how long ago something was, for people",
     "portal/": "how long ago something was, for people",
     "directory/archive.py": "when an export was made",
+    "http/cursors.py": "whether a cursor is an hour old, which no process needs to know exactly",
     "cli/": "a person's own commands",
     "simulator/": "a client",
     "database/health.py": "whether this machine's clock is the server's",

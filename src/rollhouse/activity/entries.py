@@ -11,7 +11,7 @@ from rollhouse.activity.redaction import BLANK, outline, redact, without_questio
 from rollhouse.scim.keys import fold_text, index_key
 from rollhouse.scim.memberships import is_resource_id
 from rollhouse.scim.messages import encode
-from rollhouse.scim.schemas import RESOURCE_TYPES
+from rollhouse.scim.registry import STANDARD, Registry
 
 PATH_LIMIT = 500
 QUERY_LIMIT = 2000
@@ -25,7 +25,6 @@ _FAILED = 400
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"?')
 """The values in a filter."""
-_TYPES = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 _NAME = re.compile(r"[A-Za-z]{1,64}")
 _SECRETS = re.compile("scim(?:sk|cs|at|ok)[_%][^\\s\"'&/?]*", re.IGNORECASE)
 """Whatever begins like a secret, whole: somebody has put it into a URL or a body by mistake (threat T27)."""
@@ -35,7 +34,8 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 class Entry(msgspec.Struct, kw_only=True):
     """What one request leaves; `path` is the part behind the tenant's slug, `began` is in monotonic seconds.
 
-    `reason` says why a secret was refused, by its shape alone; `looked_for` is the key of a filter that an index answers.
+    `registry` is what the tenant's requests are read by; `reason` says why a secret was refused, by its shape alone; `looked_for` is the key of
+    a filter that an index answers.
     """
 
     slug: str
@@ -53,6 +53,7 @@ class Entry(msgspec.Struct, kw_only=True):
     tolerances: tuple[str, ...] = ()
     request_body: bytes = b""
     answer_body: bytes = b""
+    registry: Registry = STANDARD
 
     @property
     def is_proven(self) -> bool:
@@ -95,16 +96,16 @@ def row_of(entry: Entry, now: float) -> Row:
     """
     parts = entry.path.split("/")
     endpoint = parts[3] if len(parts) > 3 and parts[1:3] == ["scim", "v2"] else ""  # noqa: PLR2004 - "", scim, v2, <endpoint>, <id>
-    known = _TYPES.get(endpoint.lower())
-    is_search = entry.path.endswith("/.search")
-    looked_for, request_text, request = entry.looked_for, *redact(entry.request_body)
+    known, hidden = entry.registry.by_endpoint.get(endpoint.lower()), entry.registry.hidden
+    is_search, is_bulk = entry.path.endswith("/.search"), endpoint.lower() == "bulk"
+    looked_for, request_text, request = entry.looked_for, *redact(entry.request_body, hidden)
     looked_for = looked_for or _name_in(request)
-    answer_text, answer = redact(b"" if is_search and entry.status < _FAILED else entry.answer_body)
-    if request is not None and looked_for is None and (is_search or (entry.method == "POST" and entry.status >= _FAILED)):
-        request_text, _ = redact(encode(outline(request)))
+    answer_text, answer = redact(b"" if (is_search or is_bulk) and entry.status < _FAILED else entry.answer_body, hidden)
+    if request is not None and looked_for is None and (is_search or is_bulk or (entry.method == "POST" and entry.status >= _FAILED)):
+        request_text, _ = redact(encode(outline(request)), hidden)
     if known is not None and len(parts) > 4 and parts[4] != ".search" and not is_resource_id(parts[4]):  # noqa: PLR2004
         parts[4], answer_text, answer = NOT_AN_ID, None, None
-    query = without_questions(unquote_plus(entry.query.decode("latin-1"), errors="replace"))
+    query = without_questions(unquote_plus(entry.query.decode("latin-1"), errors="replace"), hidden)
     found = parts[4] if len(parts) > 4 and is_resource_id(parts[4]) else None  # noqa: PLR2004
     if found is None and isinstance(answer, dict) and entry.status < _FAILED and is_resource_id(str(answer.get("id"))):
         found = str(answer["id"])
@@ -114,7 +115,7 @@ def row_of(entry: Entry, now: float) -> Row:
         age=max(0.0, now - entry.began),
         request_id=entry.request_id,
         method=entry.method if entry.method in _METHODS else OTHER_METHOD,
-        path=_clean(without_questions("/".join(parts)), PATH_LIMIT) or "/",
+        path=_clean(without_questions("/".join(parts), hidden), PATH_LIMIT) or "/",
         query=_clean(query if looked_for is not None else _TEXTS.sub(f'"{BLANK}"', query), QUERY_LIMIT),
         status=entry.status,
         microseconds=int(entry.seconds * 1e6),
@@ -122,11 +123,11 @@ def row_of(entry: Entry, now: float) -> Row:
         credential_id=entry.credential_id,
         reason=entry.reason,
         scim_type=_word(answer.get("scimType")) if is_failure else None,
-        detail=_clean(without_questions(str(answer.get("detail", ""))), DETAIL_LIMIT) if is_failure else None,
+        detail=_clean(without_questions(str(answer.get("detail", "")), hidden), DETAIL_LIMIT) if is_failure else None,
         resource_type=known.name if known is not None else None,
         resource_id=found,
         looked_for=_hashed(looked_for),
-        user_agent=_clean(without_questions(entry.user_agent.decode("latin-1")), CLIENT_LIMIT),
+        user_agent=_clean(without_questions(entry.user_agent.decode("latin-1"), hidden), CLIENT_LIMIT),
         tolerances=entry.tolerances,
         request_body=_clean(request_text or "", None),
         response_body=_clean(answer_text or "", None),
@@ -139,7 +140,7 @@ def _kind(entry: Entry, request: Any) -> str:
     if entry.status >= _FAILED:
         return "failed"
     if entry.method == "POST" and not entry.path.endswith("/.search"):
-        return "created"
+        return "updated" if entry.path.endswith("/Bulk") else "created"
     if entry.method == "DELETE":
         return "deleted"
     if entry.method in ("PUT", "PATCH"):

@@ -1,12 +1,15 @@
 """`rollhouse tenant` and `rollhouse secret`: tenants, their limits and their SCIM secrets."""
 
-from typing import Any
+from typing import Any, get_args
+from uuid import UUID
 
 import click
+import msgspec
 
 from rollhouse.cli.invocation import Invocation, Precondition, command, group, moment_of, pass_invocation, program
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
+from rollhouse.scim.profile import MEMBERS_LIMIT, PatchAnswer
 from rollhouse.tenancy import credentials
 from rollhouse.tenancy import tenants as directory
 from rollhouse.tenancy.tenants import Tenant
@@ -99,19 +102,46 @@ def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
     invocation.show(_described(invocation, found), f"{found.slug}: {_limit(found)}, effective within five seconds.")
 
 
+@command(tenant, "profile", example="rollhouse tenant profile acme --strict")
+@click.argument("slug")
+@click.option("--strict/--lenient", default=None, help="Refuse what the RFCs do not allow, for conformance runs; lenient is usual.")
+@click.option("--patch-answer", type=click.Choice(get_args(PatchAnswer)), help="Answer PATCH with the resource, with nothing (204), or as usual.")
+@click.option("--indirect-groups/--direct-groups", default=None, help="Show a user the groups, too, that it belongs to through other groups.")
+@click.option("--group-members/--no-group-members", default=None, help="Serve memberships as resources under /GroupMembers.")
+@click.option("--members-shown", metavar="NUMBER", help="Most members that a group is shown with, or `all`.")
+@pass_invocation
+def profile(invocation: Invocation, /, slug: str, members_shown: str | None, **choices: Any) -> None:
+    """Show how a tenant is answered where the standards or its client leave a choice, or change that; effective within five seconds."""
+    wanted = {name: value for name, value in choices.items() if value is not None}
+    if members_shown is not None:
+        if members_shown != "all" and not (members_shown.isdecimal() and int(members_shown) <= MEMBERS_LIMIT):
+            raise click.BadParameter(f"give a number from 0 to {MEMBERS_LIMIT}, or all", param_hint="--members-shown")
+        wanted["members_shown"] = None if members_shown == "all" else int(members_shown)
+
+    async def work(database: Database) -> Tenant:
+        found = await directory.find_tenant(database, slug)
+        if not wanted:
+            return found
+        return await directory.set_profile(database, slug, msgspec.structs.replace(found.profile, **wanted), cause=invocation.cause, expected=found.version)
+
+    shown = directory.profile_view(invocation.run(work).profile)
+    invocation.show(shown, "\n".join(f"{name:<16} {value}" for name, value in shown.items()))
+
+
 @command(secret, "create", example='rollhouse secret create acme --label "Entra, production" --expires 2027-06-30')
 @click.argument("slug")
 @click.option("--label", help="What it is for, for people.")
 @click.option("--expires", help="A date (2027-06-30), a time (2027-06-30T12:00:00Z) or days from now (90d). Default: never.")
+@click.option("--subject", type=click.UUID, metavar="ID", help="The resource that the secret speaks for: it is /Me then. Default: none.")
 @pass_invocation
-def create_secret(invocation: Invocation, slug: str, label: str | None, expires: str | None) -> None:
+def create_secret(invocation: Invocation, slug: str, label: str | None, expires: str | None, subject: UUID | None) -> None:
     """Create a SCIM secret. It is shown this once and stored nowhere."""
     moment = moment_of(expires)
     peppers = invocation.peppers
 
     async def work(database: Database) -> Any:
         found = await directory.find_tenant(database, slug)
-        return await credentials.create_secret(database, peppers, found, label=label, expires=moment, cause=invocation.cause)
+        return await credentials.create_secret(database, peppers, found, label=label, expires=moment, subject_id=subject, cause=invocation.cause)
 
     made = invocation.run(work)
     invocation.show({"id": made.id, "secret": made.minted.secret, "prefix": made.minted.prefix}, made.minted.secret)

@@ -1,7 +1,8 @@
 """The catalog gate: walks pg_catalog as the app role and names everything by which one tenant could reach another's rows."""
 
 from rollhouse.database.pool import Database
-from rollhouse.database.tables import METADATA, SCHEMA
+from rollhouse.database.portal_tables import ALL_TABLES
+from rollhouse.database.tables import SCHEMA
 
 GLOBAL_TABLES = (
     "alembic_version",
@@ -32,6 +33,7 @@ DEFINER_FUNCTIONS = (
     "note_uses",
     "pepper_versions",
     "purge_tenant",
+    "resolve_access",
     "resolve_credential",
     "resolve_operator_key",
     "tenants_to_seal",
@@ -215,7 +217,7 @@ async def catalog_findings(database: Database, *, of_newer: bool = False) -> lis
     """
     tables, policies, functions = list(GLOBAL_TABLES), sorted(f"{table}.{policy}" for table, policy in POLICIES), list(DEFINER_FUNCTIONS)
     if of_newer:
-        tables += await _names(database, _NEWER_TABLES, [table.name for table in METADATA.tables.values()])
+        tables += await _names(database, _NEWER_TABLES, [table.name for table in ALL_TABLES.tables.values()])
         policies += await _names(database, _NEWER_POLICIES)
         functions += await _names(database, _NEWER_FUNCTIONS)
     arguments = (SCHEMA, tables, _TENANT_CHECK, policies, functions)

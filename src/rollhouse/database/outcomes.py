@@ -28,6 +28,7 @@ _BUSY = {
     "3D000": "the database is missing on its server",
     "25006": "the database is read-only",
     "40001": "the change collided with others too often",
+    "RH503": "the tenant's schemas have just been changed",
     "40P01": "the change collided with others too often",
 }
 

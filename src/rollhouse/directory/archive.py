@@ -13,13 +13,16 @@ from uuid import UUID
 
 import msgspec
 
+from rollhouse.scim.definitions import Definitions, TypeDefinition
 from rollhouse.scim.errors import BadRequest, Conflict, InvalidValue
 from rollhouse.scim.messages import encode
 from rollhouse.scim.patching import read_document
-from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
+from rollhouse.scim.registry import STANDARD, Registry
+from rollhouse.scim.schemas import Schema
 from rollhouse.tenancy.tenants import Tenant
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written; 1, which has no definitions, is read, too."""
 LINE_BYTES_LIMIT = 16 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 MANIFEST_SUFFIX = ".manifest.json"
@@ -28,16 +31,22 @@ _OWN_MEMBERS = frozenset({"id", "meta", "members", "groups"})
 """What is kept beside a document, never in it."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-TYPES: dict[str, ResourceType] = {known.name: known for known in RESOURCE_TYPES}
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="header"):
-    """The first line; `tenant` and `slug` say where the rest comes from."""
+    """The first line; `tenant` and `slug` say where the rest comes from, `schemas` and `resource_types` are what that tenant had defined."""
 
     format_version: int
     tenant: UUID
     slug: str
     exported: Moment
+    schemas: tuple[Schema, ...] = ()
+    resource_types: tuple[TypeDefinition, ...] = ()
+
+    @property
+    def definitions(self) -> Definitions:
+        """What the tenant had defined."""
+        return Definitions({one.id.lower(): one for one in self.schemas}, {one.name: one for one in self.resource_types})
 
 
 class StoredResource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="line", tag="resource"):
@@ -86,6 +95,7 @@ class Tally:
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
         self.header: Header | None = None
+        self.registry = STANDARD
         self.resources: dict[str, int] = {}
         self.memberships = 0
         self.last_id = UUID(int=0)
@@ -99,9 +109,9 @@ class Tally:
         """
         match line:
             case Header() if self.header is None:
-                if line.format_version != FORMAT_VERSION:
+                if not 1 <= line.format_version <= FORMAT_VERSION:
                     raise InvalidValue(f"its format is {line.format_version}, this service reads {FORMAT_VERSION}; import it with the version that wrote it.")
-                self.header = line
+                self.header, self.registry = line, line.definitions.registry(0)
             case StoredResource() if self.header is not None and not self.memberships and line.id > self.last_id:
                 self.resources[line.type] = self.resources.get(line.type, 0) + 1
                 self.last_id = line.id
@@ -133,7 +143,7 @@ class Export:
         """The manifest, when both files are complete and safe on disk."""
         header = self.tally.header
         assert header is not None  # noqa: S101 - `open_export` has seen to it
-        counts = {name: self.tally.resources.get(name, 0) for name in TYPES}
+        counts = {name: self.tally.resources.get(name, 0) for name in self.tally.registry.by_name}
         manifest = Manifest(FORMAT_VERSION, header.slug, header.exported, self.tally.sha256.hexdigest(), counts, self.tally.memberships)
         os.fsync(self._file.fileno())
         beside = manifest_path(self._path)
@@ -147,8 +157,8 @@ class Export:
 
 
 @contextmanager
-def open_export(tenant: Tenant, path: Path) -> Iterator[Export]:
-    """The tenant's export to `path`, begun or gone on with behind its last complete line; only its owner may read the file.
+def open_export(tenant: Tenant, definitions: Definitions, path: Path) -> Iterator[Export]:
+    """The tenant's export, with what it has defined, to `path`, begun or gone on with behind its last complete line; only its owner may read the file.
 
     Raises:
         Conflict: the file is there already, or a part of another tenant's export is.
@@ -168,7 +178,8 @@ def open_export(tenant: Tenant, path: Path) -> Iterator[Export]:
             pass
         export = Export(path, file, tally)
         if tally.header is None:
-            export.write([Header(FORMAT_VERSION, tenant.id, tenant.slug, datetime.now(UTC))])
+            defined = tuple(definitions.schemas.values()), tuple(definitions.resource_types.values())
+            export.write([Header(FORMAT_VERSION, tenant.id, tenant.slug, datetime.now(UTC), *defined)])
         elif tally.header.tenant != tenant.id:
             raise Conflict(f"{_part(path)} is the begun export of another tenant: name another file, or remove it.")
         yield export
@@ -184,7 +195,7 @@ def read_lines(file: BinaryIO, tally: Tally) -> Iterator[tuple[int, Line]]:
     while text := file.readline(LINE_BYTES_LIMIT + 1):
         number += 1
         try:
-            line = _decoded(text)
+            line = _decoded(text, tally.registry)
             tally.add(text, line)
         except InvalidValue as error:
             raise InvalidValue(f"Line {number} cannot be read: {error.detail}") from None
@@ -206,7 +217,7 @@ def check_export(path: Path) -> Manifest:
         raise InvalidValue(f"{error.filename} cannot be read ({error.strerror}). An export is two files: {path.name} and {beside.name}.") from None
     except msgspec.DecodeError as error:
         raise InvalidValue(f"{beside} is no manifest of an export ({error}). Copy both files again.") from None
-    if manifest.format_version != FORMAT_VERSION:
+    if not 1 <= manifest.format_version <= FORMAT_VERSION:
         raise InvalidValue(f"{path} has the format {manifest.format_version}, this service reads {FORMAT_VERSION}; import it with the version that wrote it.")
     if found != manifest.sha256:
         raise InvalidValue(f"{path} is not the file that {beside.name} describes: its SHA-256 is another. Copy both files again.")
@@ -222,7 +233,7 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _decoded(text: bytes) -> Line:
+def _decoded(text: bytes, registry: Registry) -> Line:
     if not text.endswith(b"\n"):
         reason = "it is too long" if len(text) > LINE_BYTES_LIMIT else "it is not complete"
         raise InvalidValue(f"{reason}. Export the tenant again.")
@@ -231,15 +242,15 @@ def _decoded(text: bytes) -> Line:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidValue(f"{error}. Export the tenant again.") from None
     if isinstance(line, StoredResource):
-        _check_resource(line)
+        _check_resource(line, registry)
     return line
 
 
-def _check_resource(line: StoredResource) -> None:
+def _check_resource(line: StoredResource, registry: Registry) -> None:
     """Hold a document to what the directory relies on: an object with the required attributes, nothing that is kept beside it."""
-    resource_type = TYPES.get(line.type)
+    resource_type = registry.by_name.get(line.type)
     if resource_type is None:
-        raise InvalidValue(f"the service has no resource type of that name; it has {', '.join(TYPES)}.")
+        raise InvalidValue(f"there is no resource type of that name; there are {', '.join(registry.by_name)}.")
     try:
         document = msgspec.json.decode(line.document, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -9,8 +9,8 @@ from rollhouse.database.pool import Database, Transaction
 from rollhouse.directory.resources import Scope
 from rollhouse.scim.errors import NotFound, quoted
 from rollhouse.scim.memberships import is_resource_id
+from rollhouse.scim.registry import Registry
 from rollhouse.scim.representation import Record
-from rollhouse.scim.schemas import RESOURCE_TYPES
 
 PAGE_LIMIT = 200
 _BEFORE_ALL = UUID(int=0)
@@ -64,12 +64,12 @@ async def page_of_groups(scope: Scope, user_id: str, *, after: UUID | None = Non
     return await _page_of_related(scope, user_id, _GROUPS, after, limit)
 
 
-async def measure(database: Database, tenant_id: UUID) -> Usage:
-    """How much the tenant holds; every resource type is named, also with none."""
+async def measure(database: Database, tenant_id: UUID, registry: Registry) -> Usage:
+    """How much the tenant holds; every resource type of its registry is named, also with none."""
     async with database.transaction(tenant_id) as tx:
         counts = {row[0]: row[1] for row in await tx.fetch(_COUNTS, tenant_id)}
         last = await tx.fetch(_LAST_WRITE, tenant_id)
-    return Usage({known.name: counts.get(known.name, 0) for known in RESOURCE_TYPES}, last[0]["at"] if last else None)
+    return Usage({known.name: counts.get(known.name, 0) for known in registry.resource_types}, last[0]["at"] if last else None)
 
 
 async def _page_of_related(scope: Scope, resource_id: str, statement: str, after: UUID | None, limit: int) -> list[Related]:

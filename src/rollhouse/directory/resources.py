@@ -9,17 +9,18 @@ import asyncpg
 import msgspec
 
 from rollhouse.database.identifiers import new_id
-from rollhouse.database.pool import Database, Row
-from rollhouse.directory.queries import Sort, Statement, count_statement, page_statement
+from rollhouse.database.pool import Database, Row, Transaction
+from rollhouse.directory.queries import Position, Sort, count_statement, page_statement
 from rollhouse.journal.audit import UNATTENDED, Cause
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.conditions import Compared, Condition
 from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
-from rollhouse.scim.keys import index_key
+from rollhouse.scim.keys import index_text
 from rollhouse.scim.memberships import MembershipChange, is_resource_id
 from rollhouse.scim.messages import encode
 from rollhouse.scim.patching import Operation, patch_document, patch_memberships, read_document, replace_document
+from rollhouse.scim.profile import USUAL, Profile
 from rollhouse.scim.representation import Record
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
@@ -29,31 +30,48 @@ WRITE_TRIES = 20
 READ_TIMEOUT_MILLISECONDS = 2000
 """Longest that a composed filter may scan within its tenant."""
 
-_GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5)"
-_FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7)"
-_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+_GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
+_FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
+_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 _DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"
+_TYPE_OF = "SELECT resource_type FROM rollhouse.resources WHERE tenant_id = $1 AND id = $2"
 _TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """One tenant's resources of one type: where every verb acts, and why. `base_url` is the tenant's SCIM URL."""
+    """One tenant's resources of one type: where every verb acts, and why.
+
+    `base_url` is the tenant's SCIM URL, `registry` the revision of the registry that the resource type is of, and `profile` says which
+    memberships are shown.
+    """
 
     database: Database
     tenant_id: UUID
     resource_type: ResourceType
     base_url: str
     cause: Cause = UNATTENDED
+    registry: int = 0
+    profile: Profile = USUAL
+
+    def relation(self, *, is_shown: bool) -> str | None:
+        """The memberships that are read with a resource: `members`, `groups`, `all groups`, or None for none."""
+        name = self.resource_type.relation if is_shown else None
+        return "all groups" if name == "groups" and self.profile.indirect_groups else name
 
 
 class Query(msgspec.Struct, frozen=True):
-    """What a list request asks for; `start_index` counts from 1, `count` may be 0."""
+    """What a list request asks for: a page by `start_index`, which counts from 1, or the page behind a position; `count` may be 0.
+
+    `total` is how many resources there are, where that was counted before.
+    """
 
     condition: Condition | None = None
     sort: Sort | None = None
     start_index: int = 1
     count: int = 100
+    after: Position | None = None
+    total: int | None = None
 
     @property
     def key(self) -> Compared | None:
@@ -65,14 +83,15 @@ class Query(msgspec.Struct, frozen=True):
     @property
     def is_cheap(self) -> bool:
         """Whether no row is looked at that is not shown."""
-        return self.condition is None or self.key is not None
+        return (self.condition is None or self.key is not None) and self.sort is None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of a list and how many resources there are in all."""
+    """One page of a list, how many resources there are in all, and the position behind which the next page begins: None on the last one."""
 
     records: list[Record]
     total: int
+    next: Position | None = None
 
 
 async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -> Record:
@@ -82,11 +101,30 @@ async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -
         NotFound: the tenant has none of that id and type.
     """
     rows = await scope.database.read(
-        _GET, scope.tenant_id, scope.resource_type.name, _known_form(resource_id), scope.resource_type.relation if with_relation else None, scope.base_url
+        _GET,
+        scope.tenant_id,
+        scope.resource_type.name,
+        _known_form(resource_id),
+        scope.relation(is_shown=with_relation),
+        scope.base_url,
+        scope.profile.members_shown,
     )
     if not rows:
         raise NotFound(f"There is no {scope.resource_type.name} {quoted(resource_id)} in this tenant.")
     return _record(rows[0])
+
+
+async def type_of(database: Database, tenant_id: UUID, resource_id: UUID) -> str:
+    """The name of the resource's type.
+
+    Raises:
+        NotFound: the tenant has no such resource.
+    """
+    async with database.transaction(tenant_id) as tx:
+        rows = await tx.fetch(_TYPE_OF, tenant_id, resource_id)
+    if not rows:
+        raise NotFound(f"There is no resource {quoted(str(resource_id))} in this tenant.")
+    return str(rows[0]["resource_type"])
 
 
 async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> Page:
@@ -95,11 +133,11 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
     Raises:
         TooMany: a filter had to look at more than the time allows.
     """
-    relation = scope.resource_type.relation if with_relation else None
+    relation = scope.relation(is_shown=with_relation)
     key = query.key
-    if key is not None and query.start_index == 1 and query.count:
-        value = index_key(str(key.value))
-        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, key.field.index, value, query.count, relation, scope.base_url)
+    if key is not None and query.sort is None and query.start_index == 1 and query.count and query.after is None:
+        value, most = index_text(key.value), scope.profile.members_shown
+        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, key.field.index, value, query.count, relation, scope.base_url, most)
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
@@ -107,20 +145,28 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
 
 async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Page:
     bound = {"tenant": scope.tenant_id, "type": scope.resource_type.name}
-    page = page_statement(query.condition, query.sort, relation=relation, base_url=scope.base_url, limit=query.count, offset=query.start_index - 1, **bound)
+    shown = {"base_url": scope.base_url, "limit": query.count + 1, "offset": query.start_index - 1, "most": scope.profile.members_shown}
+    page = page_statement(query.condition, query.sort, relation=relation, after=query.after, **bound, **shown)
     async with scope.database.transaction(scope.tenant_id, statement_timeout_milliseconds=READ_TIMEOUT_MILLISECONDS) as tx:
         try:
             rows = await tx.fetch(page.sql, *page.arguments) if query.count else []
-            if query.condition is None:
-                total = (await tx.fetch(_TOTAL, scope.resource_type.name))[0][0]
-            elif rows and len(rows) < query.count:
-                total = query.start_index - 1 + len(rows)
-            else:
-                counting: Statement = count_statement(query.condition, **bound)
-                total = (await tx.fetch(counting.sql, *counting.arguments))[0][0]
+            total = query.total if query.total is not None else await _total(tx, scope, query, len(rows))
         except asyncpg.QueryCanceledError:
             raise TooMany("The filter has to look at too many resources. Filter by userName, externalId, displayName or emails.value with eq or sw.") from None
-    return Page([_record(row) for row in rows], total)
+    last = rows[query.count - 1] if len(rows) > query.count else None
+    return Page([_record(row) for row in rows[: query.count]], total, Position(last["id"], last["position"]) if last is not None else None)
+
+
+async def _total(tx: Transaction, scope: Scope, query: Query, found: int) -> int:
+    """How many resources there are: from the counter, which costs the same for a million, from a last page, or counted."""
+    if query.condition is None:
+        total: int = (await tx.fetch(_TOTAL, scope.resource_type.name))[0][0]
+    elif found and found <= query.count and query.after is None:
+        total = query.start_index - 1 + found
+    else:
+        counting = count_statement(query.condition, tenant=scope.tenant_id, type=scope.resource_type.name)
+        total = (await tx.fetch(counting.sql, *counting.arguments))[0][0]
+    return total
 
 
 async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
@@ -145,6 +191,7 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared)),
         _member_ids(list(members.added), noted),
         sorted(document),
+        scope.registry,
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
@@ -252,6 +299,7 @@ async def _update(
         _member_ids(list(members.added), noted),
         [UUID(member) for member in members.removed if is_resource_id(member)],
         sorted(_changed_names(before or {}, after or {})),
+        scope.registry,
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
@@ -262,11 +310,10 @@ async def _write(scope: Scope, document: Document, sql: str, *arguments: object)
     try:
         return await scope.database.call(sql, scope.tenant_id, scope.cause.actor, scope.cause.request_id, *arguments)
     except Uniqueness:
-        names = ", ".join(sorted(scope.resource_type.unique))
-        value = next((value for name, value in document.items() if name.lower() in scope.resource_type.unique), "")
-        raise Uniqueness(
-            f"Another {scope.resource_type.name} of this tenant has the {names} {quoted(value)}. Find it by a filter and update it instead."
-        ) from None
+        unique = scope.resource_type.unique
+        entries = index_entries(scope.resource_type, comparable(scope.resource_type, document))
+        taken = " or ".join(f"{unique[name].label} {quoted(key)}" for name, key in sorted(entries) if name in unique)
+        raise Uniqueness(f"Another {scope.resource_type.name} of this tenant has the {taken}. Find it by a filter and update it instead.") from None
 
 
 def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
@@ -314,4 +361,4 @@ def _known_form(resource_id: str) -> str:
 
 
 def _record(row: Row) -> Record:
-    return Record(*row)
+    return Record(*row[:6])

@@ -10,12 +10,15 @@ from uuid import UUID
 import msgspec
 
 from rollhouse.database.pool import Database, Row, Transaction
-from rollhouse.directory.archive import TYPES, Export, Manifest, Membership, StoredResource, Tally, check_export, open_export, read_lines
+from rollhouse.directory import registries
+from rollhouse.directory.archive import Export, Manifest, Membership, StoredResource, Tally, check_export, open_export, read_lines
 from rollhouse.journal import audit
 from rollhouse.journal.audit import UNATTENDED, Cause
 from rollhouse.scim.comparison import comparable, index_entries
+from rollhouse.scim.definitions import Definitions
 from rollhouse.scim.errors import Conflict, InvalidValue, Uniqueness
 from rollhouse.scim.messages import encode
+from rollhouse.scim.registry import Registry
 from rollhouse.tenancy.tenants import Tenant
 
 BATCH = 1000
@@ -59,18 +62,14 @@ Kind = TypeVar("Kind", StoredResource, Membership)
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A row of `resource_keys` that a resource of the import needs, and the line that it comes from."""
+    """A row of `resource_keys` that a resource of the import needs, and the line that it comes from; a unique one no other resource may have."""
 
     line: int
     resource_id: UUID
     resource_type: str
     attribute: str
     key: str
-
-    @property
-    def is_unique(self) -> bool:
-        """Whether no other resource of the tenant may have it."""
-        return self.attribute in TYPES[self.resource_type].unique
+    is_unique: bool
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -95,7 +94,8 @@ async def export_tenant(database: Database, tenant: Tenant, path: Path, *, cause
         Conflict: the file is there already, or a part of another tenant's export is.
         InvalidValue: the part of an earlier try was changed.
     """
-    with open_export(tenant, path) as export:
+    definitions, _ = await registries.read_definitions(database, tenant.id)
+    with open_export(tenant, definitions, path) as export:
         _tell(progress, sum(export.tally.resources.values()) + export.tally.memberships)
         if not export.tally.memberships:
             await _export_resources(database, tenant, export, progress)
@@ -122,8 +122,10 @@ async def import_tenant(database: Database, tenant: Tenant, path: Path, *, cause
     tally = Tally()
     after, last_pair = _BEFORE_ALL, (_BEFORE_ALL, _BEFORE_ALL)
     for resources, memberships in _batches(path, tally):
+        if (after, last_pair[0]) == (_BEFORE_ALL, _BEFORE_ALL):
+            await _import_definitions(database, tenant, tally, cause)
         if resources:
-            await _import_resources(database, tenant, resources, after, cause)
+            await _import_resources(database, tenant, tally.registry, resources, after, cause)
             after = resources[-1][1].id
         if memberships:
             await _import_memberships(database, tenant, memberships, last_pair, cause)
@@ -172,24 +174,40 @@ def _batches(path: Path, tally: Tally) -> Iterator[tuple[list[tuple[int, StoredR
     yield resources, memberships
 
 
-async def _import_resources(database: Database, tenant: Tenant, batch: list[tuple[int, StoredResource]], after: UUID, cause: Cause) -> None:
+async def _import_definitions(database: Database, tenant: Tenant, tally: Tally, cause: Cause) -> None:
+    """Give the tenant what the exported one had defined.
+
+    Raises:
+        Conflict: it has defined something else itself.
+    """
+    wanted = tally.header.definitions if tally.header is not None else Definitions()
+    there, _ = await registries.read_definitions(database, tenant.id)
+    if there == wanted:
+        return
+    if there != Definitions():
+        raise Conflict(f"The tenant {tenant.slug} has defined other schemas or resource types than the file. Import into an empty tenant.")
+    target = "Tenant", str(tenant.id)
+    await registries.change_definitions(database, tenant, lambda _: wanted, cause=cause, action="tenant.definitions_imported", target=target)
+
+
+async def _import_resources(database: Database, tenant: Tenant, registry: Registry, batch: list[tuple[int, StoredResource]], after: UUID, cause: Cause) -> None:
     """Store those resources of the batch that are not there yet: behind the id `after` the tenant holds the first of them, or none."""
     try:
         async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
             there = [_resource(row) for row in await tx.fetch(_RESOURCES, tenant.id, after, len(batch))]
             missing = _missing(tenant, there, batch)
             if missing:
-                await _insert_resources(tx, missing)
+                await _insert_resources(tx, registry, missing)
                 await audit.append(tx, cause, "tenant.resources_imported", "Tenant", tenant.id, added=[line.id for _, line in missing])
     except Uniqueness:
-        raise await _clash(database, tenant, missing) from None
+        raise await _clash(database, tenant, registry, missing) from None
     except InvalidValue as error:
         raise InvalidValue(f"One of the lines {batch[0][0]} to {batch[-1][0]} cannot be stored: {error.detail}") from None
 
 
-async def _insert_resources(tx: Transaction, batch: list[tuple[int, StoredResource]]) -> None:
+async def _insert_resources(tx: Transaction, registry: Registry, batch: list[tuple[int, StoredResource]]) -> None:
     lines = [line for _, line in batch]
-    forms = [comparable(TYPES[line.type], msgspec.json.decode(line.document)) for line in lines]
+    forms = [comparable(registry.by_name[line.type], msgspec.json.decode(line.document)) for line in lines]
     await tx.fetch(
         _INSERT_RESOURCES,
         tx.tenant_id,
@@ -201,7 +219,7 @@ async def _insert_resources(tx: Transaction, batch: list[tuple[int, StoredResour
         [bytes(line.document).decode() for line in lines],
         [encode(form).decode() for form in forms],
     )
-    entries = _entries(batch)
+    entries = _entries(registry, batch)
     await tx.fetch(
         _INSERT_KEYS,
         tx.tenant_id,
@@ -235,7 +253,7 @@ async def _import_memberships(database: Database, tenant: Tenant, batch: list[tu
 
 async def _complete_import(database: Database, tenant: Tenant, tally: Tally, manifest: Manifest, cause: Cause) -> None:
     """Make sure that the tenant holds nothing else, and leave the row in the audit that says that the import is complete."""
-    counts = {name: tally.resources.get(name, 0) for name in TYPES}
+    counts = {name: tally.resources.get(name, 0) for name in tally.registry.by_name}
     if (counts, tally.memberships) != (manifest.resources, manifest.memberships):
         raise InvalidValue("The file holds other numbers of lines than its manifest says. Export the tenant again.")
     async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
@@ -256,9 +274,9 @@ def _missing(tenant: Tenant, there: Sequence[Kind], batch: list[tuple[int, Kind]
     return batch[len(there) :]
 
 
-async def _clash(database: Database, tenant: Tenant, batch: list[tuple[int, StoredResource]]) -> Uniqueness:
+async def _clash(database: Database, tenant: Tenant, registry: Registry, batch: list[tuple[int, StoredResource]]) -> Uniqueness:
     """The refusal that names the first line with a unique value that another resource has; the value is not shown."""
-    entries = [entry for entry in _entries(batch) if entry.is_unique]
+    entries = [entry for entry in _entries(registry, batch) if entry.is_unique]
     async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
         names = [entry.name for entry in entries]
         rows = await tx.fetch(_TAKEN, tenant.id, *([name[part] for name in names] for part in range(3)))
@@ -270,11 +288,12 @@ async def _clash(database: Database, tenant: Tenant, batch: list[tuple[int, Stor
     return Uniqueness(f"The tenant {tenant.slug} is written to by others: import into a tenant that nothing provisions yet, and start the import again.")
 
 
-def _entries(batch: list[tuple[int, StoredResource]]) -> list[Entry]:
+def _entries(registry: Registry, batch: list[tuple[int, StoredResource]]) -> list[Entry]:
     found = []
     for number, line in batch:
-        form = comparable(TYPES[line.type], msgspec.json.decode(line.document))
-        found += [Entry(number, line.id, line.type, attribute, key) for attribute, key in sorted(index_entries(TYPES[line.type], form))]
+        kind = registry.by_name[line.type]
+        entries = sorted(index_entries(kind, comparable(kind, msgspec.json.decode(line.document))))
+        found += [Entry(number, line.id, line.type, attribute, key, attribute in kind.unique) for attribute, key in entries]
     return found
 
 

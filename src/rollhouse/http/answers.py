@@ -15,7 +15,7 @@ _SCIM_TYPE = (b"content-type", SCIM_JSON.encode())
 _JSON_TYPE = (b"content-type", b"application/json")
 _BY_STATUS: dict[int, errors.ScimError] = {
     404: errors.NotFound(
-        "There is no such endpoint. Under the Tenant URL, /t/<tenant>/scim/v2, there are /Users, /Groups, /ServiceProviderConfig, /ResourceTypes and /Schemas."
+        "There is no such endpoint. Under the Tenant URL, /t/<tenant>/scim/v2, there are those of /ResourceTypes, /ServiceProviderConfig, /Schemas and /Bulk."
     ),
     405: errors.MethodNotAllowed("This endpoint does not have this method."),
     413: errors.PayloadTooLarge("The body is larger than this service takes. Send it in several requests."),
@@ -61,13 +61,26 @@ def _headers(scope: Any, body: bytes) -> list[tuple[bytes, bytes]]:
     return [*_ALWAYS, _JSON_TYPE if only_json else _SCIM_TYPE, (b"content-length", b"%d" % len(body))]
 
 
-def answer(request: ScimRequest, body: bytes, *, status: int = 200, etag: str | None = None, location: str | None = None) -> Answer:
-    """A SCIM answer; an empty body has no media type."""
+def answer(
+    request: ScimRequest,
+    body: bytes,
+    *,
+    status: int = 200,
+    etag: str | None = None,
+    location: str | None = None,
+    content_location: str | None = None,
+    preferred: str | None = None,
+) -> Answer:
+    """A SCIM answer; an empty body has no media type. `preferred` is what was applied of the client's preferences (RFC 7240)."""
     headers = _headers(request.scope, body)
     if etag is not None:
         headers.append((b"etag", etag.encode()))
     if location is not None:
         headers.append((b"location", location.encode()))
+    if content_location is not None:
+        headers.append((b"content-location", content_location.encode()))
+    if preferred is not None:
+        headers.append((b"preference-applied", b"return=" + preferred.encode()))
     return Answer(status, headers, body)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from litestar import HttpMethod, Router
 from litestar.handlers import HTTPRouteHandler
 
-from rollhouse.http import api_credentials, api_directory, api_keys, api_tenants
+from rollhouse.http import api_credentials, api_definitions, api_directory, api_keys, api_tenants
 from rollhouse.http.answers import Answer, ScimRequest
 from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_document import describe
@@ -42,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *api_tenants.OPERATIONS,
     *api_credentials.OPERATIONS,
     *api_directory.OPERATIONS,
+    *api_definitions.OPERATIONS,
     *api_keys.OPERATIONS,
     get_description,
     get_documentation,

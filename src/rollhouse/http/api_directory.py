@@ -1,5 +1,6 @@
 """The admin API's reads of a tenant for the operator's own product: users, groups, memberships, usage and audit."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,16 @@ from rollhouse.directory.reading import Related
 from rollhouse.directory.resources import Scope
 from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_credentials import CredentialView, credential_view
-from rollhouse.http.api_operations import next_of, operation, paged
+from rollhouse.http.api_operations import Operation, next_of, operation, paged
 from rollhouse.journal import audit
+from rollhouse.scim.errors import NotFound, quoted
 from rollhouse.scim.projection import Projection
+from rollhouse.scim.registry import STANDARD
 from rollhouse.scim.representation import Record, location, represent
-from rollhouse.scim.schemas import GROUP, RESOURCE_TYPES, USER, ResourceType
+from rollhouse.scim.schemas import ResourceType
 from rollhouse.tenancy import credentials
 
 _ID_PAGE = paged("id", "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff")
-_TYPES = {known.name: known for known in RESOURCE_TYPES}
 
 
 class ResourcePage(msgspec.Struct, frozen=True):
@@ -92,51 +94,53 @@ class EntryPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-@operation("GET", "/tenants/{slug}/users", scope="directory:read", answer=ResourcePage, query=_ID_PAGE)
-async def list_users(call: Call) -> Outcome:
-    """List a tenant's users in order of creation, without their groups."""
-    return await _page_of(call, USER)
+def _operations_on(resource_type: ResourceType) -> Iterator[Operation]:
+    """The reads of a resource type that every tenant has: all of it, one resource, and what memberships relate to one."""
+    name, many = resource_type.name.lower(), resource_type.endpoint.lower()
+    path = f"/tenants/{{slug}}/{many}"
+
+    async def list_all(call: Call) -> Outcome:
+        return await _page_of(await _scope(call, resource_type), call)
+
+    async def get_one(call: Call) -> Outcome:
+        return await _one_of(await _scope(call, resource_type), call, name)
+
+    list_all.__name__, list_all.__doc__ = f"list_{many}", f"List a tenant's {many} in order of creation, without their {resource_type.relation}."
+    get_one.__name__, get_one.__doc__ = f"get_{name}", f"Read one {name}, without its {resource_type.relation}."
+    yield operation("GET", path, scope="directory:read", answer=ResourcePage, query=_ID_PAGE)(list_all)
+    yield operation("GET", f"{path}/{{{name}}}", scope="directory:read", answer=Resource)(get_one)
+    if resource_type.relation is None:
+        return
+
+    async def list_related(call: Call) -> Outcome:
+        limit = call.limit
+        scope = await _scope(call, resource_type)
+        page = reading.page_of_members if resource_type.memberships is not None else reading.page_of_groups
+        return _references(scope, await page(scope, call.path(name), after=call.after_id, limit=limit), limit)
+
+    has_members = resource_type.memberships is not None
+    list_related.__name__ = f"list_{resource_type.relation}" if has_members else f"list_{resource_type.relation}_of_{name}"
+    list_related.__doc__ = f"List the direct members of a {name}." if has_members else f"List the {resource_type.relation} that a {name} is a direct member of."
+    yield operation("GET", f"{path}/{{{name}}}/{resource_type.relation}", scope="directory:read", answer=ReferencePage, query=_ID_PAGE)(list_related)
 
 
-@operation("GET", "/tenants/{slug}/users/{user}", scope="directory:read", answer=Resource)
-async def get_user(call: Call) -> Outcome:
-    """Read one user, without its groups."""
-    return await _one_of(call, USER, "user")
+@operation("GET", "/tenants/{slug}/resources/{resource_type}", scope="directory:read", answer=ResourcePage, query=_ID_PAGE)
+async def list_resources(call: Call) -> Outcome:
+    """List a tenant's resources of any type, its own ones too, in order of creation, without memberships."""
+    return await _page_of(await _scope(call), call)
 
 
-@operation("GET", "/tenants/{slug}/users/{user}/groups", scope="directory:read", answer=ReferencePage, query=_ID_PAGE)
-async def list_groups_of_user(call: Call) -> Outcome:
-    """List the groups that a user is a direct member of."""
-    limit = call.limit
-    scope = await _scope(call, USER)
-    return _references(scope, await reading.page_of_groups(scope, call.path("user"), after=call.after_id, limit=limit), limit)
-
-
-@operation("GET", "/tenants/{slug}/groups", scope="directory:read", answer=ResourcePage, query=_ID_PAGE)
-async def list_groups(call: Call) -> Outcome:
-    """List a tenant's groups in order of creation, without their members."""
-    return await _page_of(call, GROUP)
-
-
-@operation("GET", "/tenants/{slug}/groups/{group}", scope="directory:read", answer=Resource)
-async def get_group(call: Call) -> Outcome:
-    """Read one group, without its members."""
-    return await _one_of(call, GROUP, "group")
-
-
-@operation("GET", "/tenants/{slug}/groups/{group}/members", scope="directory:read", answer=ReferencePage, query=_ID_PAGE)
-async def list_members(call: Call) -> Outcome:
-    """List the direct members of a group."""
-    limit = call.limit
-    scope = await _scope(call, GROUP)
-    return _references(scope, await reading.page_of_members(scope, call.path("group"), after=call.after_id, limit=limit), limit)
+@operation("GET", "/tenants/{slug}/resources/{resource_type}/{resource}", scope="directory:read", answer=Resource)
+async def get_resource(call: Call) -> Outcome:
+    """Read one resource of any type, without memberships."""
+    return await _one_of(await _scope(call), call, "resource")
 
 
 @operation("GET", "/tenants/{slug}/usage", scope="usage:read", answer=UsageView)
 async def get_usage(call: Call) -> Outcome:
     """Read how much a tenant holds, its limits, its live SCIM secrets with their last use, and when it last wrote."""
     tenant = await call.tenant()
-    usage = await reading.measure(call.database, tenant.id)
+    usage = await reading.measure(call.database, tenant.id, await call.service.registries.of(tenant))
     live = [credential_view(one) for one in await credentials.list_secrets(call.database, tenant) if one.state == "active"]
     return Outcome(body=UsageView(usage.resources, Limits(tenant.rate_per_second, tenant.burst), live, usage.last_write))
 
@@ -178,33 +182,36 @@ async def list_platform_audit(call: Call) -> Outcome:
     return Outcome(body=EntryPage([_entry_view(one) for one in found], next_of([str(one.id) for one in found], limit)))
 
 
-async def _scope(call: Call, resource_type: ResourceType) -> Scope:
+async def _scope(call: Call, resource_type: ResourceType | None = None) -> Scope:
+    """The tenant's resources of a type: the given one as the tenant has extended it, else that which the path names."""
     tenant = await call.tenant()
-    return Scope(call.database, tenant.id, resource_type, call.service.public_url + tenant.path, call.cause)
+    registry = await call.service.registries.of(tenant)
+    name = resource_type.name if resource_type is not None else call.path("resource_type")
+    found = registry.by_name.get(name)
+    if found is None:
+        raise NotFound(f"The tenant has no resource type {quoted(name)}; it has {', '.join(registry.by_name)}.")
+    return Scope(call.database, tenant.id, found, call.service.public_url + tenant.path, call.cause, registry.revision)
 
 
 def _represented(scope: Scope, record: Record) -> bytes:
     return represent(record, scope.resource_type, scope.base_url, Projection(scope.resource_type, None, scope.resource_type.relation))
 
 
-async def _page_of(call: Call, resource_type: ResourceType) -> Outcome:
+async def _page_of(scope: Scope, call: Call) -> Outcome:
     limit = call.limit
-    after = call.after_id
-    scope = await _scope(call, resource_type)
-    found = await reading.page_of_resources(scope, after=after, limit=limit)
+    found = await reading.page_of_resources(scope, after=call.after_id, limit=limit)
     shown = [msgspec.Raw(_represented(scope, record)) for record in found]
     return Outcome(body=ResourcePage(shown, next_of([str(record.id) for record in found], limit)))
 
 
-async def _one_of(call: Call, resource_type: ResourceType, name: str) -> Outcome:
-    scope = await _scope(call, resource_type)
+async def _one_of(scope: Scope, call: Call, name: str) -> Outcome:
     record = await resources.get_resource(scope, call.path(name), with_relation=False)
     return Outcome(body=_represented(scope, record), version=record.version)
 
 
 def _references(scope: Scope, found: list[Related], limit: int) -> Outcome:
-    kind = "direct" if scope.resource_type is USER else None
-    shown = [Reference(one.id, location(scope.base_url, _TYPES[one.resource_type], one.id), kind or one.resource_type) for one in found]
+    kind = "direct" if scope.resource_type.derived is not None else None
+    shown = [Reference(one.id, location(scope.base_url, STANDARD.by_name[one.resource_type], one.id), kind or one.resource_type) for one in found]
     return Outcome(body=ReferencePage(shown, next_of([str(one.id) for one in found], limit)))
 
 
@@ -225,4 +232,12 @@ def _entry_view(found: audit.Entry) -> EntryView:
     )
 
 
-OPERATIONS = (list_users, get_user, list_groups_of_user, list_groups, get_group, list_members, get_usage, list_audit, list_roles, list_platform_audit)
+OPERATIONS = (
+    *(made for known in STANDARD.resource_types for made in _operations_on(known)),
+    list_resources,
+    get_resource,
+    get_usage,
+    list_audit,
+    list_roles,
+    list_platform_audit,
+)

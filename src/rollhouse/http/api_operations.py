@@ -16,6 +16,7 @@ _GROUPS = {
     "directory": "Directory",
     "usage": "Usage",
     "audit": "Audit",
+    "schemas": "Schemas and resource types",
     "keys": "Operators' keys",
 }
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -36,8 +37,9 @@ _PATH_PARAMETERS = {
     for one in (
         Parameter("slug", "path", "The tenant's slug.", "acme"),
         Parameter("credential", "path", "The id or the prefix of a SCIM secret.", "scimsk_0a1B2c3D4e5F"),
-        Parameter("user", "path", "The id of a user.", "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"),
-        Parameter("group", "path", "The id of a group.", "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"),
+        Parameter("resource_type", "path", "The name of a resource type.", "Badge"),
+        Parameter("resource", "path", "The id of a resource.", "01a20a4e-83cd-7cc1-91fa-b37c4d9f24ff"),
+        Parameter("urn", "path", "The URN of a schema.", "urn:example:params:scim:schemas:Badge"),
         Parameter("key", "path", "The id or the prefix of an operator's key.", "scimok_0a1B2c3D4e5F"),
     )
 }
@@ -71,6 +73,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return self.method == "POST"
 
 
+def _path_parameter(name: str) -> Parameter:
+    """What the documentation says of a part of the path: one of those above, else the id of a resource of that type."""
+    return _PATH_PARAMETERS.get(name) or Parameter(name, "path", f"The id of a {name}.", _PATH_PARAMETERS["resource"].example)
+
+
 def operation(
     method: str,
     path: str,
@@ -98,7 +105,7 @@ def operation(
             body=body,
             answer=answer,
             media_type=media_type,
-            parameters=(*(_PATH_PARAMETERS[name] for name in _IN_PATH.findall(path)), *query),
+            parameters=(*(_path_parameter(name) for name in _IN_PATH.findall(path)), *query),
             example=example,
             takes_if_match=takes_if_match,
         )

@@ -18,7 +18,7 @@ from rollhouse.http.health import health_routes
 from rollhouse.http.lifeline import end_with_parent
 from rollhouse.http.oauth_routes import oauth_router
 from rollhouse.http.problems import by_path, refuse_api, refuse_api_fault, refuse_api_framework_error
-from rollhouse.http.scim_routes import DiscoveryController, ResourceController
+from rollhouse.http.scim_routes import DiscoveryController, EverythingController, MeController, ResourceController
 from rollhouse.http.service import Service
 from rollhouse.portal.pages import guarded, refuse_framework_page, refuse_page, refuse_page_fault
 from rollhouse.portal.routes import portal_router
@@ -33,7 +33,7 @@ SCIM_PATH = "/t/{tenant:str}/scim/v2"
 
 def scim_router() -> Router:
     """The SCIM routes of every tenant behind their gates."""
-    return Router(SCIM_PATH, middleware=[Gates()], route_handlers=[DiscoveryController, ResourceController])
+    return Router(SCIM_PATH, middleware=[Gates()], route_handlers=[DiscoveryController, EverythingController, MeController, ResourceController])
 
 
 def assemble(service: Service) -> Edge:

@@ -24,7 +24,7 @@ from rollhouse.telemetry.traces import Request, untraced
 from rollhouse.telemetry.traffic import TRAFFIC
 
 _SLASHES = re.compile(r"/{2,}")
-_ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")}
+_ENDPOINTS = {name.lower(): name for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas", "Bulk", "Me")}
 _TOO_LARGE = 413
 _REFUSED = 400
 _TENANTS = "/t/"
@@ -132,7 +132,7 @@ def tidy_path(path: str, noted: set[Tolerance]) -> str:
     if tidy.endswith("/") and len(tidy) > 1:
         tidy = tidy[:-1]
     parts = tidy.split("/")
-    if len(parts) > _ENDPOINT_AT:
+    if len(parts) > _ENDPOINT_AT and parts[1] == "t":
         parts[_ENDPOINT_AT] = _ENDPOINTS.get(parts[_ENDPOINT_AT].lower(), parts[_ENDPOINT_AT])
         tidy = "/".join(parts)
     if tidy != path:
@@ -168,6 +168,7 @@ def _entry(scope: Any, status: int, seconds: float, answered: bytes) -> Entry:
         entry.credential_id = str(exchange.credential_id)
         entry.request_body = exchange.read_body
         entry.looked_for = exchange.looked_for
+        entry.registry = exchange.registry
         entry.tolerances = tuple(one.value for one in state["noted"])
     elif wrong is not None:
         entry.reason = wrong.why

@@ -6,20 +6,33 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from rollhouse.directory.queries import Sort
+from rollhouse.directory.queries import Position, Sort
 from rollhouse.directory.resources import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
+from rollhouse.http.cursors import Cursor, about, seal, unseal
 from rollhouse.http.deadlines import Deadline
 from rollhouse.http.service import Service
 from rollhouse.journal.audit import Cause
 from rollhouse.limits.gcra import Limit
 from rollhouse.scim.conditions import field_of, resolve_filter
-from rollhouse.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, NotFound, RequestTimeout, TooManyRequests, quoted
+from rollhouse.scim.errors import (
+    BadRequest,
+    InvalidCount,
+    InvalidCursor,
+    InvalidFilter,
+    InvalidSyntax,
+    InvalidValue,
+    NotFound,
+    RequestTimeout,
+    TooManyRequests,
+    quoted,
+)
 from rollhouse.scim.filters import parse_filter
-from rollhouse.scim.keys import index_key
+from rollhouse.scim.keys import index_text
 from rollhouse.scim.projection import Projection
-from rollhouse.scim.schemas import RESOURCE_TYPES, ResourceType
-from rollhouse.scim.tolerances import Tolerance
+from rollhouse.scim.registry import Registry
+from rollhouse.scim.schemas import ResourceType
+from rollhouse.scim.tolerances import Strict, Tolerance
 from rollhouse.telemetry.metrics import RATE_LIMITED
 from rollhouse.tenancy.access import Access
 
@@ -30,16 +43,19 @@ COST_OF_READ = 1
 COST_OF_WRITE = 2
 COST_OF_SEARCH = 2
 """What a filter costs that no index answers; it is charged when the filter has been read."""
-_ENDPOINTS = {known.endpoint.lower(): known for known in RESOURCE_TYPES}
 
 
 class Exchange:
     """A request of a tenant whose secret has been verified."""
 
-    def __init__(self, service: Service, access: Access, scope: Any, deadline: Deadline) -> None:
+    def __init__(self, service: Service, access: Access, scope: Any, deadline: Deadline, registry: Registry) -> None:
         tenant = access.tenant
         self.service = service
         self.tenant = tenant
+        self.registry = registry
+        self.subject_id = access.subject_id
+        if tenant.profile.strict:
+            scope["state"]["noted"] = Strict(scope["state"]["noted"])
         self.noted: set[Tolerance] = scope["state"]["noted"]
         self.credential_id = access.credential_id
         self.cause = Cause(f"credential:{access.credential_id}", scope["state"]["request_id"])
@@ -109,10 +125,14 @@ class Exchange:
         Raises:
             NotFound: there is no such endpoint.
         """
-        resource_type = _ENDPOINTS.get(endpoint.lower())
+        resource_type = self.registry.by_endpoint.get(endpoint.lower())
         if resource_type is None:
             raise NotFound(f"There is no endpoint {quoted(endpoint)}; see /ResourceTypes for those there are.")
-        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url, self.cause)
+        return self.scope_of(resource_type)
+
+    def scope_of(self, resource_type: ResourceType) -> Scope:
+        """The tenant's resources of a type."""
+        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url, self.cause, self.registry.revision, self.tenant.profile)
 
     def searches(self) -> list[tuple[Scope, Query]]:
         """The same query for each resource type that has the attributes it names.
@@ -122,8 +142,8 @@ class Exchange:
         """
         found: list[tuple[Scope, Query]] = []
         refusal = None
-        for endpoint in _ENDPOINTS:
-            scope = self.directory(endpoint)
+        for resource_type in self.registry.resource_types:
+            scope = self.scope_of(resource_type)
             try:
                 found.append((scope, self.query(scope.resource_type)))
             except InvalidFilter as error:
@@ -148,8 +168,42 @@ class Exchange:
         by = self.parameters.get("sortby", "").strip()
         sort = Sort(field_of(resource_type, by), self.parameters.get("sortorder", "").lower() == "descending") if by else None
         found = Query(condition, sort, self._start_index(), self._count())
-        self.looked_for = index_key(str(found.key.value)) if found.key is not None else None
+        self.looked_for = index_text(found.key.value) if found.key is not None else None
         return found
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where a crawl by cursor stands, None for a list by index; an empty cursor begins one (RFC 9865 section 2).
+
+        Raises:
+            InvalidCursor, ExpiredCursor: the cursor does not lead on.
+            InvalidCount: count is not that of the first page.
+        """
+        text = self.parameters.get("cursor")
+        if text is None:
+            return None
+        if self._start_index() != 1:
+            raise InvalidCursor("A list is asked for by startIndex or by cursor, not by both.")
+        if not text:
+            return Cursor(0, None, self._count(InvalidCount), -1)
+        found = unseal(self.service.peppers, self._about, text)
+        if "count" in self.parameters and self._count(InvalidCount) != found.count:
+            raise InvalidCount(f"count was {found.count} on the first page of this query and must stay so.")
+        return found
+
+    def next_cursor(self, place: int, after: Position | None, count: int, total: int) -> str:
+        """The sealed cursor of the page that begins behind a position in the resource type at that place."""
+        return seal(self.service.peppers, self._about, Cursor(place, after, count, total))
+
+    @property
+    def _about(self) -> bytes:
+        asked = [self.parameters.get(name, "").strip() for name in ("filter", "sortby", "sortorder")]
+        return about(self.tenant.id, self._listed, str(self.registry.revision), *asked)
+
+    @property
+    def _listed(self) -> str:
+        """What is listed: the endpoint, the same for a GET and its `.search`; "" for everything."""
+        return str(self._scope["path_params"].get("endpoint", "")).lower()
 
     def _start_index(self) -> int:
         asked = self._integer("startindex", 1)
@@ -157,32 +211,42 @@ class Exchange:
             self.noted.add(Tolerance.PAGE_BOUNDS)
         return min(max(asked, 1), 2**31)
 
-    def _count(self) -> int:
-        asked = self._integer("count", self.service.page_size_default)
-        count = min(max(asked, 0), self.service.page_size_limit)
+    def _count(self, refusal: type[BadRequest] = InvalidValue) -> int:
+        asked = self._integer("count", self.service.limits.page_size_default, refusal)
+        count = min(max(asked, 0), self.service.limits.page_size)
         if count != asked:
             self.noted.add(Tolerance.PAGE_BOUNDS)
         return count
 
-    def _integer(self, name: str, default: int) -> int:
+    def _integer(self, name: str, default: int, refusal: type[BadRequest] = InvalidValue) -> int:
         text = self.parameters.get(name)
         if text is None or not (text := text.strip()):
             return default
         if re.fullmatch(r"[+-]?\d{1,18}", text) is None:
-            raise InvalidValue(f"{name} must be a whole number, not {quoted(text)}.")
+            raise refusal(f"{name} must be a whole number, not {quoted(text)}.")
         return int(text)
+
+    @property
+    def prefers(self) -> str | None:
+        """`minimal` or `representation`, if the client prefers one of them to be returned (RFC 7240 section 4.2)."""
+        for part in header(self._scope, b"prefer").decode("latin-1").lower().split(","):
+            name, _, value = part.partition(";")[0].partition("=")
+            if name.strip() == "return" and value.strip().strip('"') in ("minimal", "representation"):
+                return value.strip().strip('"')
+        return None
 
     @property
     def expected_version(self) -> int | None:
         """The version that If-Match demands; None without one (or with `*`), -1 for one that no resource can have."""
-        value = header(self._scope, b"if-match").decode("latin-1").strip()
-        if not value or value == "*":
-            return None
-        match = _ETAG.fullmatch(value)
-        return int(match[1]) if match else _NO_VERSION
+        return version_in(header(self._scope, b"if-match").decode("latin-1"))
+
+    @property
+    def names_versions(self) -> bool:
+        """Whether the request has an If-None-Match."""
+        return bool(header(self._scope, b"if-none-match"))
 
     def has_version(self, version: int) -> bool:
-        """Whether If-None-Match names this version, so that the client has it already (RFC 7644 section 3.14)."""
+        """Whether If-None-Match names this version: the client has it already (RFC 7644 section 3.14), or wants no change of it."""
         value = header(self._scope, b"if-none-match").decode("latin-1").strip()
         return value == "*" or any((match := _ETAG.fullmatch(tag)) is not None and int(match[1]) == version for tag in value.split(",")) if value else False
 
@@ -206,3 +270,11 @@ def exchange_of(request: ScimRequest) -> Exchange:
     """The exchange that the tenant gate put into the request's state."""
     found: Exchange = request.scope["state"]["exchange"]
     return found
+
+
+def version_in(text: str) -> int | None:
+    """The version in an ETag that must be the current one: None if none must (or `*`), -1 for one that no resource can have."""
+    if not text.strip() or text.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(text)
+    return int(match[1]) if match else _NO_VERSION

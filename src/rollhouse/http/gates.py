@@ -43,7 +43,7 @@ class Gates(ASGIMiddleware):
         async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
             with span("tenant gate"):
                 access = await _pass_tenant_gate(service, scope)
-            exchange = Exchange(service, access, scope, deadline)
+            exchange = Exchange(service, access, scope, deadline, await service.registries.of(access.tenant))
             state["exchange"] = exchange
             is_read = scope["method"] in _READS or scope["path"].endswith("/.search")  # type: ignore[typeddict-item]
             with span("rate gate"):

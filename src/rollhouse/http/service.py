@@ -14,6 +14,8 @@ from rollhouse.database.changes import Changes
 from rollhouse.database.health import ping, schema_findings
 from rollhouse.database.pool import Database
 from rollhouse.database.turns import Turns
+from rollhouse.directory.registries import Registries
+from rollhouse.http.cursors import CURSOR_SECONDS
 from rollhouse.http.deadlines import Deadlines
 from rollhouse.http.findings import is_local, server_findings, setting_findings
 from rollhouse.http.lifeline import is_ending
@@ -21,6 +23,7 @@ from rollhouse.http.sources import read_networks, source_of
 from rollhouse.limits.failures import FailedAuthentications, PasswordTries
 from rollhouse.limits.gcra import Limit, Limiter, connect
 from rollhouse.portal.parts import Portal
+from rollhouse.scim.discovery import Limits
 from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable
 from rollhouse.settings import Settings, SettingsError
 from rollhouse.telemetry.logs import flush, log, log_fault
@@ -93,13 +96,15 @@ class Service:
         self.public_url = settings.public_url.rstrip("/")
         self._metrics = (settings.host, settings.metrics_port)
         self.body_limit_bytes = settings.body_limit_bytes
-        self.page_size_limit = settings.page_size_limit
-        self.page_size_default = settings.page_size_default
+        self.limits = Limits(
+            settings.page_size_limit, settings.page_size_default, settings.bulk_operations_limit, settings.bulk_body_limit_bytes, CURSOR_SECONDS
+        )
         self.default_limit = Limit(settings.rate_per_second, settings.burst)
         self.database = Database(settings.database_url, connections=settings.database_connections)
         self.in_flight = Turns(permits=IN_FLIGHT, share=IN_FLIGHT_OF_A_TENANT, line=IN_FLIGHT_LINE, wait_seconds=IN_FLIGHT_WAIT_SECONDS)
         self.deadlines = Deadlines()
         self.peppers = peppers
+        self.registries = Registries(self.database)
         self.gate = CredentialGate(self.database, peppers)
         self.failures = FailedAuthentications()
         self._changes = Changes(settings.database_url, heard=self.gate.forget, deaf=self.gate.forget_all)

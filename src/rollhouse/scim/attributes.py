@@ -10,7 +10,7 @@ from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, 
 from rollhouse.scim.errors import InvalidFilter, InvalidPath, Mutability, NoTarget
 from rollhouse.scim.schemas import Attribute, Reference
 from rollhouse.scim.tolerances import Noted, Tolerance
-from rollhouse.scim.values import Json, check_count, demote_primaries, is_unassigned, read_value, read_values
+from rollhouse.scim.values import Json, check_count, demote_primaries, is_unassigned, read_any, read_value, read_values
 
 Document = dict[str, Any]
 Op = Literal["add", "replace", "remove"]
@@ -84,16 +84,28 @@ def change_attribute(container: Document, op: Op, target: Target, value: Json, n
     elif target.attribute.multi_valued:
         _change_values(container, op, target, value, noted)
     else:
-        _change_single(container, target, value, noted)
-    if "immutable" in (target.attribute.mutability, target.reference.leaf.mutability) and before is not None and before != container.get(target.attribute.name):
-        raise Mutability(f"{target.attribute.name} is immutable: once it has a value, that stays (RFC 7643 section 2.2).")
+        _change_single(container, op, target, value, noted)
+    check_immutable(target.attribute, before, container.get(target.attribute.name))
 
 
-def _change_single(container: Document, target: Target, value: Json, noted: Noted) -> None:
+def check_immutable(attribute: Attribute, before: Json, after: Json) -> None:
+    """Hold an attribute, and the parts of a single complex one, to the values that they have got.
+
+    Raises:
+        Mutability: one that is immutable had another value.
+    """
+    if attribute.mutability == "immutable" and before is not None and before != after:
+        raise Mutability(f"{attribute.name} is immutable: once it has a value, that stays (RFC 7643 section 2.2).")
+    if isinstance(before, dict):
+        for sub in attribute.sub_attributes:
+            check_immutable(sub, before.get(sub.name), after.get(sub.name) if isinstance(after, dict) else None)
+
+
+def _change_single(container: Document, op: Op, target: Target, value: Json, noted: Noted) -> None:
     """A single-valued attribute or one part of it; parts that are not named stay (RFC 7644 section 3.5.2.3)."""
     attribute = target.attribute
     if target.reference.sub is not None:
-        _put(container, attribute, _with_sub(container.get(attribute.name, {}), target, value, noted))
+        _put(container, attribute, _with_sub(container.get(attribute.name, {}), op, target, value, noted))
         return
     read = read_value(attribute, value, noted)
     if attribute.type == "complex":
@@ -107,7 +119,7 @@ def _change_values(container: Document, op: Op, target: Target, value: Json, not
     current: list[Json] = container.get(attribute.name, [])
     if target.reference.sub is not None:  # emails.value without a filter: the preferred element, or a new one
         preferred = next((at for at, element in enumerate(current) if element.get("primary") is True), 0)
-        changed = _with_sub(current[preferred] if current else {}, target, value, noted)
+        changed = _with_sub(current[preferred] if current else {}, op, target, value, noted)
         _put(container, attribute, [*current[:preferred], changed, *current[preferred + 1 :]])
         return
     values = read_values(attribute, value, noted)
@@ -155,13 +167,15 @@ def _change_elements(container: Document, op: Op, target: Target, value: Json, n
 
 def _changed_element(element: Json, op: Op, target: Target, value: Json, noted: Noted) -> Json:
     if target.reference.sub is not None:
-        return _with_sub(element, target, value, noted)
+        return _with_sub(element, op, target, value, noted)
     read = read_value(target.attribute, value, noted)
     if not isinstance(element, dict) or not isinstance(read, dict):
         return element if read is None else read
-    if op == "replace" and isinstance(value, dict):
-        element = _element_from_filter(target, noted, strict=False)
-    return {**element, **read}
+    kept = _element_from_filter(target, noted, strict=False) if op == "replace" and isinstance(value, dict) else element
+    changed = {**kept, **read}
+    for sub in target.attribute.sub_attributes:
+        check_immutable(sub, element.get(sub.name), changed.get(sub.name))
+    return changed
 
 
 def _element_from_filter(target: Target, noted: Noted, *, strict: bool = True) -> Document:
@@ -175,17 +189,20 @@ def _element_from_filter(target: Target, noted: Noted, *, strict: bool = True) -
     for term in tree.terms if isinstance(tree, filters.Conjunction) else (tree,):
         sub = target.attribute.sub(term.attribute) if isinstance(term, filters.Comparison) else None
         if isinstance(term, filters.Comparison) and term.operator == "eq" and sub is not None:
-            element[sub.name] = read_value(sub, term.value.text, noted)
+            element[sub.name] = read_any(sub, term.value.text, noted)
         elif strict:
             raise NoTarget(f"No value of {target.attribute.name} matches the filter, and it does not say by eq what a new one should be.")
     return element
 
 
-def _with_sub(element: Document, target: Target, value: Json, noted: Noted) -> Document:
+def _with_sub(element: Document, op: Op, target: Target, value: Json, noted: Noted) -> Document:
     sub = target.reference.leaf
-    read = read_value(sub, value, noted)
+    read = read_any(sub, value, noted)
+    if sub.multi_valued and op == "add":
+        read = read_values(sub, _joined(element.get(sub.name, []), read or [], noted), noted)
+    check_immutable(sub, element.get(sub.name), read)
     rest = {name: part for name, part in element.items() if name != sub.name}
-    return rest if read is None else {**rest, sub.name: read}
+    return rest if is_unassigned(read) else {**rest, sub.name: read}
 
 
 def _clear(container: Document, target: Target, noted: Noted) -> None:
@@ -194,7 +211,7 @@ def _clear(container: Document, target: Target, noted: Noted) -> None:
     elements = _elements(container, attribute)
     picked = target.picks(elements)
     if not picked:
-        noted.add(Tolerance.REMOVE_NOTHING)
+        noted.add(Tolerance.REMOVE_NOTHING if target.filter is None else Tolerance.REMOVE_UNMATCHED)
         return
     if attribute.required:
         raise Mutability(f"{attribute.name} is required and cannot be removed; replace it instead (RFC 7644 section 3.5.2.2).")

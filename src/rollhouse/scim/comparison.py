@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rollhouse.scim.keys import fold_date_time, fold_text, index_key
+from rollhouse.scim.keys import fold_date_time, fold_text, index_text
 from rollhouse.scim.schemas import COMMON, Attribute, ResourceType
 
 Comparable = dict[str, Any]
@@ -67,17 +67,15 @@ def path_of(urn: str | None, attribute: Attribute) -> tuple[str, ...]:
 def index_entries(resource_type: ResourceType, compared: Comparable) -> set[tuple[str, str]]:
     """The (index name, key) rows of a resource, e.g. `("emails.value", "ann@acme.example")`; long keys in their short form."""
     entries = {(name, RARE) for name in resource_type.rare if compared.get(name) is False}
-    for name in resource_type.indexed:
-        urn, rest = resource_type.split_urn(name)
-        steps = rest.split(".")
-        values = {(name, index_key(value)) for value in _texts(compared, [urn.lower(), *steps] if urn else steps)}
+    for name, steps in resource_type.index_paths.items():
+        values = {(name, index_text(value)) for value in _values(compared, steps)}
         entries |= values or ({(ABSENT + name, "")} if name in resource_type.expected else set())
     return entries
 
 
-def _texts(node: Any, steps: list[str]) -> list[str]:
+def _values(node: Any, steps: tuple[str, ...]) -> list[str | bool | float]:
     if isinstance(node, list):
-        return [found for element in node for found in _texts(element, steps)]
+        return [found for element in node for found in _values(element, steps)]
     if steps:
-        return _texts(node.get(steps[0]), steps[1:]) if isinstance(node, dict) else []
-    return [node] if isinstance(node, str) and node else []
+        return _values(node.get(steps[0]), steps[1:]) if isinstance(node, dict) else []
+    return [node] if node not in (None, "") and not isinstance(node, dict) else []

@@ -1,6 +1,7 @@
 """A filter whose names are looked up and whose values are folded: what the matcher evaluates and the directory turns into SQL."""
 
 import re
+from collections.abc import Container
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -28,7 +29,7 @@ _ALLOWED: dict[Kind, frozenset[str]] = {
 
 
 class Field(msgspec.Struct, frozen=True):
-    """Where a compared value stands in the comparable form: `container` (a list if `multi`), then `leaf` inside it.
+    """Where a compared value stands in the comparable form: `container` (a list if `multi`), then `leaf` (a list if `multi_leaf`) inside it.
 
     `source` says what the directory keeps it in; `index` is the name of its index when it has one.
     """
@@ -36,6 +37,7 @@ class Field(msgspec.Struct, frozen=True):
     container: tuple[str, ...]
     leaf: str | None = None
     multi: bool = False
+    multi_leaf: bool = False
     kind: Kind = "text"
     source: Source = "document"
     index: str | None = None
@@ -173,7 +175,7 @@ class _ResourceScope:
         field = self.field(found)
         if field.source != "document":
             raise InvalidFilter(f'{quoted(name)} takes no filter in brackets; compare it directly, as in: {name} eq "<id>".')
-        return field, _ElementScope(found.attribute, found.index_name, self.resource_type.indexed)
+        return field, _ElementScope(found.attribute, found.index_name, self.resource_type.index_paths)
 
     def field(self, found: Reference) -> Field:
         source: Source = "document"
@@ -193,14 +195,15 @@ class _ResourceScope:
             container=path_of(found.urn, found.attribute),
             leaf=found.sub.key if found.sub else None,
             multi=found.attribute.multi_valued,
+            multi_leaf=found.sub is not None and found.sub.multi_valued,
             kind=_KINDS.get(found.leaf.type, "text"),
             source=source,
-            index=name if name in self.resource_type.indexed else None,
+            index=name if name in self.resource_type.index_paths else None,
         )
 
 
 class _ElementScope:
-    def __init__(self, attribute: Attribute, index_name: str = "", indexed: frozenset[str] = frozenset()) -> None:
+    def __init__(self, attribute: Attribute, index_name: str = "", indexed: Container[str] = ()) -> None:
         self.attribute = attribute
         self.index_name = index_name
         self.indexed = indexed
@@ -212,7 +215,8 @@ class _ElementScope:
         if sub is None or sub.type == "complex":
             raise InvalidFilter(f"{self.attribute.name} has no part {quoted(name)} to compare.")
         index = f"{self.index_name}.{sub.key}"
-        return Field(container=(), leaf=sub.key, kind=_KINDS.get(sub.type, "text"), index=index if index in self.indexed else None), sub
+        kind = _KINDS.get(sub.type, "text")
+        return Field(container=(), leaf=sub.key, multi_leaf=sub.multi_valued, kind=kind, index=index if index in self.indexed else None), sub
 
     def presence(self, name: str) -> Field:
         return self.value(name)[0]
@@ -276,7 +280,8 @@ def _found(field: Field, node: Any) -> list[Any]:
         node = node.get(step) if isinstance(node, dict) else None
     nodes = node if isinstance(node, list) else [node]
     if field.leaf is not None:
-        nodes = [element.get(field.leaf) for element in nodes if isinstance(element, dict)]
+        leaves = [element.get(field.leaf) for element in nodes if isinstance(element, dict)]
+        nodes = [one for leaf in leaves for one in (leaf if isinstance(leaf, list) else [leaf])]
     return [found for found in nodes if found is not None]
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from rollhouse.scim.schemas import ResourceType, Schema
 
 _SPC_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
@@ -9,16 +11,34 @@ _RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 _SCHEMA_URN = "urn:ietf:params:scim:schemas:core:2.0:Schema"
 
 
-def service_provider_config(base_url: str, page_size_limit: int) -> dict[str, Any]:
-    """What this service can do (RFC 7643 section 5); `maxOperations` also tells authentik how many operations a PATCH may have."""
+class Limits(msgspec.Struct, frozen=True):
+    """What a service takes and gives at most in one request, and how long a cursor is good for."""
+
+    page_size: int
+    page_size_default: int
+    bulk_operations: int
+    bulk_bytes: int
+    cursor_seconds: int
+
+
+def service_provider_config(base_url: str, limits: Limits) -> dict[str, Any]:
+    """What this service can do (RFC 7643 section 5, RFC 9865 section 4); `maxOperations` also tells authentik how many operations a PATCH may have."""
     return {
         "schemas": [_SPC_URN],
         "patch": {"supported": True},
-        "bulk": {"supported": False, "maxOperations": 100, "maxPayloadSize": 1_048_576},
-        "filter": {"supported": True, "maxResults": page_size_limit},
+        "bulk": {"supported": True, "maxOperations": limits.bulk_operations, "maxPayloadSize": limits.bulk_bytes},
+        "filter": {"supported": True, "maxResults": limits.page_size},
         "changePassword": {"supported": False},
         "sort": {"supported": True},
         "etag": {"supported": True},
+        "pagination": {
+            "cursor": True,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": limits.page_size_default,
+            "maxPageSize": limits.page_size,
+            "cursorTimeout": limits.cursor_seconds,
+        },
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",
@@ -41,7 +61,7 @@ def service_provider_config(base_url: str, page_size_limit: int) -> dict[str, An
 
 def describe_resource_type(base_url: str, resource_type: ResourceType) -> dict[str, Any]:
     """One entry of /ResourceTypes (RFC 7643 section 6)."""
-    extensions = [{"schema": schema.id, "required": False} for schema in resource_type.extensions]
+    extensions = [{"schema": schema.id, "required": schema.id.lower() in resource_type.required_extensions} for schema in resource_type.extensions]
     return {
         "schemas": [_RESOURCE_TYPE_URN],
         "id": resource_type.name,
@@ -64,9 +84,3 @@ def describe_schema(base_url: str, schema: Schema) -> dict[str, Any]:
         "attributes": [attribute.describe() for attribute in schema.attributes],
         "meta": {"resourceType": "Schema", "location": f"{base_url}/Schemas/{schema.id}"},
     }
-
-
-def schemas_of(resource_types: tuple[ResourceType, ...]) -> list[Schema]:
-    """Every schema in use, each once."""
-    found = {schema.id: schema for resource_type in resource_types for schema in resource_type.schemas.values()}
-    return list(found.values())

@@ -3,12 +3,13 @@
 ScimError
 ├── BadRequest (400)
 │   ├── InvalidFilter  InvalidPath  InvalidSyntax  InvalidValue
+│   ├── InvalidCursor  ExpiredCursor  InvalidCount
 │   └── Mutability  NoTarget  TooMany
 ├── Unauthorized (401)      Forbidden (403)        NotFound (404)
 ├── MethodNotAllowed (405)  RequestTimeout (408)   Uniqueness (409)
 ├── PreconditionFailed (412)
 ├── PayloadTooLarge (413)   TooManyRequests (429)
-└── InternalError (500)     Unavailable (503)
+└── InternalError (500)     NotImplementedHere (501)  Unavailable (503)
 """
 
 import re
@@ -78,6 +79,24 @@ class InvalidValue(BadRequest):
     """A required value is missing, or a value does not fit its attribute (RFC 7644 table 9)."""
 
     scim_type = "invalidValue"
+
+
+class InvalidCursor(BadRequest):
+    """The cursor is none of ours, or belongs to another query (RFC 9865 table 3)."""
+
+    scim_type = "invalidCursor"
+
+
+class ExpiredCursor(BadRequest):
+    """The cursor is too old (RFC 9865 table 3)."""
+
+    scim_type = "expiredCursor"
+
+
+class InvalidCount(BadRequest):
+    """`count` is no number, or another than that of the query's first page (RFC 9865 table 3)."""
+
+    scim_type = "invalidCount"
 
 
 class Mutability(BadRequest):
@@ -163,6 +182,12 @@ class InternalError(ScimError):
     """A fault of the service: always a bug, always logged."""
 
     status = 500
+
+
+class NotImplementedHere(ScimError):
+    """The standard has it, this service does not, or not for this credential (RFC 7644 section 3.11)."""
+
+    status = 501
 
 
 class Unavailable(ScimError):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+Scalar = str | bool | float
+
 KEY_BYTES_LIMIT = 512
 """A longer key is stored as its first 448 bytes and a SHA-256, because a btree row holds 2,704 bytes at most."""
 _KEY_HEAD_BYTES = 448
@@ -34,6 +36,13 @@ def index_key(folded: str) -> str:
         return folded
     head = encoded[:_KEY_HEAD_BYTES].decode(errors="ignore")
     return head + hashlib.sha256(encoded).hexdigest()
+
+
+def index_text(value: Scalar) -> str:
+    """The text under which an index holds a comparable value; numbers that are equal have the same."""
+    if isinstance(value, str):
+        return index_key(value)
+    return ("true" if value else "false") if isinstance(value, bool) else repr(float(value) + 0.0)  # + 0.0 makes -0.0 zero
 
 
 def fold_date_time(text: str) -> str | None:

@@ -134,14 +134,13 @@ def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
         noted.add(Tolerance.MESSAGE_SCHEMAS)
 
 
-def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list[Operation]:
+def read_patch(resource_type: ResourceType, message: dict[str, Any], noted: Noted) -> list[Operation]:
     """The operations of a PatchOp message (RFC 7644 section 3.5.2).
 
     Raises:
         InvalidSyntax: there is no list of operations, or one is no object, or its `op` is unknown.
         TooMany: more than 100 operations on attributes.
     """
-    message = decode_object(body)
     check_schemas(message, PATCH_URN, noted)
     operations = next((value for name, value in message.items() if name.lower() == "operations"), None)
     if isinstance(operations, dict):
@@ -175,6 +174,11 @@ def _read_operation(operation: dict[str, Any], noted: Noted) -> Operation:
     return Operation(op, path or None, parts.get("value", msgspec.UNSET))
 
 
+def decode_patch(resource_type: ResourceType, body: bytes, noted: Noted) -> list[Operation]:
+    """The operations in a PATCH body; raises as `decode_object` and `read_patch`."""
+    return read_patch(resource_type, decode_object(body), noted)
+
+
 def decode_resource(resource_type: ResourceType, body: bytes, noted: Noted) -> dict[str, Any]:
     """The object in a POST or PUT body; raises as `decode_object`."""
     decoded = decode_object(body)
@@ -182,13 +186,25 @@ def decode_resource(resource_type: ResourceType, body: bytes, noted: Noted) -> d
     return decoded
 
 
-def encode_error(error: ScimError) -> bytes:
+def error_message(error: ScimError) -> dict[str, Any]:
     """The error message of RFC 7644 section 3.12; `status` is text there."""
     scim_type = {"scimType": error.scim_type} if error.scim_type else {}
-    return encode({"schemas": [ERROR_URN], "status": str(error.status), **scim_type, "detail": error.detail})
+    return {"schemas": [ERROR_URN], "status": str(error.status), **scim_type, "detail": error.detail}
 
 
-def encode_list(resources: list[bytes], *, total: int, start_index: int) -> bytes:
+def encode_error(error: ScimError) -> bytes:
+    """The error message, encoded."""
+    return encode(error_message(error))
+
+
+def encode_list(resources: list[bytes], *, total: int, start_index: int = 1) -> bytes:
     """A ListResponse (RFC 7644 section 3.4.2) around encoded resources; `Resources` is there also when empty."""
     head = b'{"schemas":["%b"],"totalResults":%d,"startIndex":%d,"itemsPerPage":%d,"Resources":['
     return head % (LIST_URN.encode(), total, start_index, len(resources)) + b",".join(resources) + b"]}"
+
+
+def encode_cursor_list(resources: list[bytes], *, total: int, next_cursor: str | None) -> bytes:
+    """A ListResponse of a page that a cursor led to; the last one has no `nextCursor` (RFC 9865 section 2)."""
+    cursor = f',"nextCursor":"{next_cursor}"' if next_cursor is not None else ""
+    head = b'{"schemas":["%b"],"totalResults":%d,"itemsPerPage":%d%b,"Resources":['
+    return head % (LIST_URN.encode(), total, len(resources), cursor.encode()) + b",".join(resources) + b"]}"

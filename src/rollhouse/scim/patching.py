@@ -9,7 +9,7 @@ from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, NoTarge
 from rollhouse.scim.extensions import OpaqueExtensions, check_opaque
 from rollhouse.scim.filters import Path, parse_path
 from rollhouse.scim.memberships import MembershipChange, change_members
-from rollhouse.scim.schemas import COMMON, ResourceType
+from rollhouse.scim.schemas import COMMON, Reference, ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
 from rollhouse.scim.values import Json, is_unassigned
 
@@ -55,14 +55,28 @@ def replace_document(resource_type: ResourceType, current: Document, body: Docum
     edit.merge("add", body)
     for name in resource_type.defaults.keys() & current.keys():
         edit.document.setdefault(name, current[name])
-    for attribute in resource_type.schema.attributes:
-        if (
-            attribute.mutability == "immutable"
-            and attribute.name in current
-            and edit.document.setdefault(attribute.name, current[attribute.name]) != current[attribute.name]
-        ):
-            raise Mutability(f"{attribute.name} is immutable: send its present value or none (RFC 7644 section 3.5.1).")
+    for one in resource_type.immutable:
+        _keep_immutable(edit.document, current, one)
     return edit.finish(), edit.memberships
+
+
+def _keep_immutable(document: Document, current: Document, reference: Reference) -> None:
+    """Give an immutable attribute its present value if the body was silent about it.
+
+    Raises:
+        Mutability: the body gives it another one.
+    """
+    name = reference.leaf.name
+    way = ([reference.urn] if reference.urn else []) + ([reference.attribute.name] if reference.sub else [])
+    before = current
+    for step in way:
+        before = before.get(step, {})
+    if name not in before:
+        return
+    for step in way:
+        document = document.setdefault(step, {})
+    if document.setdefault(name, before[name]) != before[name]:
+        raise Mutability(f"{name} is immutable: send its present value or none (RFC 7644 section 3.5.1).")
 
 
 def patch_document(resource_type: ResourceType, document: Document, operations: list[Operation], noted: Noted) -> tuple[Document, MembershipChange]:
@@ -147,13 +161,13 @@ class _Edit:
         urn, rest = self.resource_type.split_urn(name)
         if urn is not None and self.resource_type.canonical_urn(urn) is None:
             is_opaque = self.opaque.change(op, name, value)
-            self.noted.add(Tolerance.OPAQUE_EXTENSION if is_opaque else Tolerance.UNKNOWN_ATTRIBUTE)
+            self.noted.add(Tolerance.OPAQUE_EXTENSION if is_opaque else Tolerance.UNKNOWN_PATH if explicit else Tolerance.UNKNOWN_ATTRIBUTE)
         elif urn is not None and not rest:
             self.change_extension(op, urn, value, explicit=explicit)
         else:
             target = self.locate(urn, rest, explicit=explicit)
             if target is None:
-                self.noted.add(Tolerance.UNKNOWN_ATTRIBUTE)
+                self.noted.add(Tolerance.UNKNOWN_PATH if explicit else Tolerance.UNKNOWN_ATTRIBUTE)
             elif self.is_writable(target, explicit=explicit):
                 self.change(op, target, value)
 
@@ -185,7 +199,7 @@ class _Edit:
                 raise Mutability(f"{reference.attribute.name} is read-only: leave it out of the PATCH (RFC 7643 section 2.2).")
             self.noted.add(Tolerance.READ_ONLY_IGNORED)
             return False
-        return reference.attribute.returned != "never"  # a password is accepted and dropped (threat T07)
+        return "never" not in (reference.attribute.returned, reference.leaf.returned)  # a password is accepted and dropped (threat T07)
 
     def change(self, op: Op, target: Target, value: Json) -> None:
         if target.attribute.name == self.resource_type.memberships:
@@ -209,12 +223,24 @@ class _Edit:
         elif explicit or not is_unassigned(value):
             raise InvalidValue(f"{quoted(urn)} is a schema: its value must be an object of attributes.")
 
+    def check_required(self, document: Document) -> None:
+        """Hold a document to what must be in it (RFC 7643 sections 2.2 and 6)."""
+        for schema in self.resource_type.extensions:
+            if schema.id.lower() in self.resource_type.required_extensions and schema.id not in document:
+                raise InvalidValue(f"The extension {schema.id} is required and has no value. Send it, or map its attributes in the identity provider.")
+        for one in self.resource_type.required:
+            holder = document if one.urn is None else document.get(one.urn)
+            held = [] if holder is None else [holder]
+            if one.sub is not None:
+                value = (holder or {}).get(one.attribute.name, [])
+                held = value if isinstance(value, list) else [value]
+            if any(is_unassigned(each.get(one.leaf.name)) for each in held):
+                raise InvalidValue(f"{one.label} is required and has no value. Send it, or map it in the identity provider.")
+
     def finish(self) -> Document:
         """The document with its `schemas` first, empty extensions dropped, required attributes and sizes checked."""
         rest = {name: value for name, value in self.document.items() if name != "schemas" and not is_unassigned(value)}
-        for attribute in self.resource_type.schema.attributes:
-            if attribute.required and attribute.name not in rest:
-                raise InvalidValue(f"{attribute.name} is required and has no value. Send it, or map it in the identity provider.")
+        self.check_required(rest)
         declared = [schema.id for schema in self.resource_type.extensions if schema.id in rest]
         opaque = {name: value for name, value in rest.items() if ":" in name and name not in declared}
         check_opaque(opaque)

@@ -1,8 +1,8 @@
-"""Which attributes an answer shows: `attributes` and `excludedAttributes` (RFC 7644 section 3.9)."""
+"""Which attributes an answer shows: `attributes` and `excludedAttributes` (RFC 7644 section 3.9) and what `returned` says (RFC 7643 section 2.2)."""
 
 from typing import Any
 
-from rollhouse.scim.schemas import ResourceType
+from rollhouse.scim.schemas import COMMON, Attribute, ResourceType, Schema
 
 _ALWAYS = frozenset({"id", "schemas"})
 
@@ -41,23 +41,17 @@ class Projection:
         relation = self._type.relation
         return self._wanted is None and not {name for name in self._unwanted if name != relation} and not self._type.hides_some
 
-    def _returned(self, name: str) -> str:
-        attribute = self._type.schema.attribute(name)
-        return attribute.returned if attribute is not None else "default"
-
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
         """The part of a whole resource that is to be shown; `id` and `schemas` always are."""
         shown: dict[str, Any] = {}
         for name, value in resource.items():
             key = name.lower()
-            if key in _ALWAYS or self._returned(name) == "always":
+            if key in _ALWAYS:
                 shown[name] = value
-            elif self._returned(name) == "request" and (self._wanted is None or key not in self._wanted):
-                continue
             elif key.startswith("urn:") and isinstance(value, dict):
-                self._put(shown, name, self._extension(key, value))
+                self._put(shown, name, self._extension(key, value, self._type.schemas.get(key)))
             else:
-                self._put(shown, name, self._attribute(key, value))
+                self._put(shown, name, self._attribute(key, self._type.schema.attribute(name) or COMMON.get(key), value, whole=False))
         return shown
 
     @staticmethod
@@ -65,30 +59,35 @@ class Projection:
         if value not in (None, {}, []):
             shown[name] = value
 
-    def _extension(self, urn: str, value: dict[str, Any]) -> Any:
-        if urn in self._unwanted:
+    def _extension(self, urn: str, value: dict[str, Any], schema: Schema | None) -> dict[str, Any]:
+        whole = self._wanted is not None and urn in self._wanted
+        shown: dict[str, Any] = {}
+        for name, inner in value.items():
+            attribute = schema.attribute(name) if schema is not None else None
+            if urn not in self._unwanted or (attribute is not None and attribute.returned == "always"):
+                self._put(shown, name, self._attribute(f"{urn}:{name.lower()}", attribute, inner, whole=whole))
+        return shown
+
+    def _attribute(self, key: str, attribute: Attribute | None, value: Any, *, whole: bool) -> Any:
+        """What is shown of an attribute or sub-attribute, None for nothing; `whole` if that which holds it was asked for by name."""
+        returned = attribute.returned if attribute is not None else "default"
+        is_named = self._wanted is not None and key in self._wanted
+        has_named = self._wanted is not None and any(name.startswith(key + ".") for name in self._wanted)
+        is_usual = returned == "default" and (self._wanted is None or whole)
+        if returned == "never" or not (returned == "always" or is_named or has_named or is_usual) or (key in self._unwanted and returned != "always"):
             return None
-        if self._wanted is not None and urn in self._wanted:
-            return value
-        return {name: part for name, inner in value.items() if (part := self._attribute(f"{urn}:{name.lower()}", inner)) not in (None, {}, [])}
+        whole = is_named or is_usual or returned == "always"
+        if isinstance(value, list):
+            parts = [self._parts(key, attribute, element, whole=whole) for element in value]
+            return [part for part in parts if part not in (None, {})]
+        return self._parts(key, attribute, value, whole=whole)
 
-    def _attribute(self, key: str, value: Any) -> Any:
-        if key in self._unwanted:
-            return None
-        subs = None
-        if self._wanted is not None and key not in self._wanted:
-            subs = {name.removeprefix(key + ".") for name in self._wanted if name.startswith(key + ".")}
-            if not subs:
-                return None
-        without = {name.removeprefix(key + ".") for name in self._unwanted if name.startswith(key + ".")}
-        if subs is None and not without:
-            return value
-        return _parts(value, subs, without) if subs is None or isinstance(value, dict | list) else None
-
-
-def _parts(value: Any, subs: set[str] | None, without: set[str]) -> Any:
-    if isinstance(value, list):
-        return [part for element in value if (part := _parts(element, subs, without))]
-    if isinstance(value, dict):
-        return {name: part for name, part in value.items() if (subs is None or name.lower() in subs) and name.lower() not in without}
-    return value
+    def _parts(self, key: str, attribute: Attribute | None, value: Any, *, whole: bool) -> Any:
+        """One value, a complex one with those of its parts that are shown."""
+        if not isinstance(value, dict):
+            return value if whole else None
+        shown: dict[str, Any] = {}
+        for name, part in value.items():
+            sub = attribute.sub(name) if attribute is not None else None
+            self._put(shown, name, self._attribute(f"{key}.{name.lower()}", sub, part, whole=whole))
+        return shown

@@ -17,7 +17,11 @@ _MISSPELT_URNS = {"urn:ietf:params:scim:schemas:extension:enterprise:2.0user": E
 
 
 class Attribute(msgspec.Struct, frozen=True, rename="camel", dict=True):
-    """One attribute with its characteristics (RFC 7643 section 7); the defaults are those of section 2.2."""
+    """One attribute with its characteristics (RFC 7643 section 7); the defaults are those of section 2.2.
+
+    Three are ours, and not shown: `indexed`, an index finds its values; `enforced`, `canonicalValues` and `referenceTypes` bind instead of
+    being examples, as in every attribute that a tenant defines; `endpoints`, those of the `referenceTypes`.
+    """
 
     name: str
     type: AttributeType = "string"
@@ -31,6 +35,9 @@ class Attribute(msgspec.Struct, frozen=True, rename="camel", dict=True):
     canonical_values: tuple[str, ...] = ()
     reference_types: tuple[str, ...] = ()
     sub_attributes: tuple["Attribute", ...] = ()
+    indexed: bool = False
+    enforced: bool = False
+    endpoints: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, "Attribute"]:
@@ -101,7 +108,11 @@ COMMON = {
         ),
     ),
 }
-"""The common attributes of RFC 7643 section 3.1; externalId stands in each schema, because Entra maps it (see /Schemas)."""
+"""The common attributes of RFC 7643 section 3.1 but externalId."""
+
+
+EXTERNAL_ID = Attribute("externalId", description="The identity provider's own identifier of the resource", case_exact=True, indexed=True)
+"""A common attribute, too, but each schema lists it, since Entra maps only what /Schemas lists."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -119,18 +130,26 @@ class Reference(msgspec.Struct, frozen=True):
     @property
     def index_name(self) -> str:
         """The lower-case name under which an index knows this value, e.g. `emails.value`."""
-        parts = [f"{self.urn}:{self.attribute.name}" if self.urn else self.attribute.name]
-        if self.sub is not None:
-            parts.append(self.sub.name)
-        return ".".join(parts).lower()
+        return self.label.lower()
+
+    @property
+    def label(self) -> str:
+        """The name as a person writes it, e.g. `urn:example:2.0:Badge:owner.value`."""
+        name = f"{self.urn}:{self.attribute.name}" if self.urn else self.attribute.name
+        return f"{name}.{self.sub.name}" if self.sub is not None else name
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The way from the top of the comparable form to the value."""
+        return (*((self.urn.lower(),) if self.urn else ()), self.attribute.key, *((self.sub.key,) if self.sub else ()))
 
 
 class ResourceType(msgspec.Struct, frozen=True, dict=True):
     """A resource type (RFC 7643 section 6) and what the directory keeps of it beside the document.
 
-    `indexed`: values that get rows in `resource_keys`. `unique`: those of them that no two resources of a tenant share.
-    `rare`: booleans of which only the value false gets a row, and `expected`: indexed values whose absence gets one, so that the few
-    are found and the many cost nothing.
+    `required_extensions`: the URNs, in lower case, of those extensions that every resource has. `rare`: booleans of which only the value
+    false gets a row in `resource_keys`, and `expected`: indexed values whose absence gets one, so that the few are found and the many cost
+    nothing.
     `memberships`: the attribute kept as membership rows. `derived`: the read-only attribute computed from those rows.
     `defaults`: what a created resource gets when the client is silent; a PUT that is silent keeps the current value (L30).
     """
@@ -140,8 +159,7 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     description: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()
-    indexed: frozenset[str] = frozenset()
-    unique: frozenset[str] = frozenset()
+    required_extensions: frozenset[str] = frozenset()
     rare: frozenset[str] = frozenset()
     expected: frozenset[str] = frozenset()
     memberships: str | None = None
@@ -156,7 +174,37 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def hides_some(self) -> bool:
         """Whether a stored attribute is shown on request only."""
-        return any(attribute.returned == "request" for attribute in self.schema.attributes)
+        return any(reference.leaf.returned == "request" for reference in self._references)
+
+    @cached_property
+    def _references(self) -> tuple[Reference, ...]:
+        """Every attribute and sub-attribute of the schema and its extensions."""
+        found = []
+        for schema in (self.schema, *self.extensions):
+            urn = None if schema is self.schema else schema.id
+            for attribute in schema.attributes:
+                found += [Reference(urn, attribute), *(Reference(urn, attribute, sub) for sub in attribute.sub_attributes)]
+        return tuple(found)
+
+    @cached_property
+    def required(self) -> tuple[Reference, ...]:
+        """What must have a value: in the resource, in each extension that it has, and in each value of a complex attribute."""
+        return tuple(one for one in self._references if one.leaf.required)
+
+    @cached_property
+    def immutable(self) -> tuple[Reference, ...]:
+        """What keeps the value that it once got; of multi-valued attributes only the attribute as a whole."""
+        return tuple(one for one in self._references if one.leaf.mutability == "immutable" and not (one.sub and one.attribute.multi_valued))
+
+    @cached_property
+    def unique(self) -> dict[str, Reference]:
+        """What no two resources of a tenant share, by its index name."""
+        return {one.index_name: one for one in self._references if one.leaf.uniqueness != "none"}
+
+    @cached_property
+    def index_paths(self) -> dict[str, tuple[str, ...]]:
+        """The values that get rows in `resource_keys`: their index name, and the steps to them in the comparable form."""
+        return {one.index_name: one.steps for one in self._references if one.leaf.indexed or one.leaf.uniqueness != "none"}
 
     @cached_property
     def schemas(self) -> dict[str, Schema]:
@@ -228,8 +276,6 @@ USER = ResourceType(
     description="A person's account",
     schema=load_schema("user"),
     extensions=(load_schema("enterprise_user"),),
-    indexed=frozenset({"username", "externalid", "displayname", "emails.value", f"{ENTERPRISE_URN}:manager.value".lower()}),
-    unique=frozenset({"username"}),
     rare=frozenset({"active"}),
     expected=frozenset({"emails.value"}),
     derived="groups",
@@ -240,7 +286,6 @@ GROUP = ResourceType(
     endpoint="Groups",
     description="A group of people",
     schema=load_schema("group"),
-    indexed=frozenset({"displayname", "externalid"}),
     memberships="members",
 )
 RESOURCE_TYPES = (USER, GROUP)

@@ -1,6 +1,9 @@
 """The names of what we forgive: each deviation of a real client that is accepted, with the reason for accepting it."""
 
 from enum import StrEnum
+from types import MappingProxyType
+
+from rollhouse.scim.errors import BadRequest, InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, NoTarget
 
 
 class Tolerance(StrEnum):
@@ -28,6 +31,8 @@ class Tolerance(StrEnum):
     """L09: "remove" with a value list removes the listed values only."""
     REMOVE_NOTHING = "remove_nothing"
     """L10: removing what is not there is a success."""
+    REMOVE_UNMATCHED = "remove_unmatched"
+    """L10: removing what a value filter picks is a success also when it picks nothing."""
     VALUE_SHAPE = "value_shape"
     """L11: one value as a list, a complex value as its bare text, a list as one object."""
     ROLE_JSON = "role_json"
@@ -37,7 +42,9 @@ class Tolerance(StrEnum):
     EMPTY_OPERATIONS = "empty_operations"
     """L14: a PATCH without operations is a success that changes nothing."""
     UNKNOWN_ATTRIBUTE = "unknown_attribute"
-    """L15: an attribute or path that no schema declares is ignored."""
+    """L15: an attribute that no schema declares is ignored."""
+    UNKNOWN_PATH = "unknown_path"
+    """L15: a PATCH operation whose path no schema declares is ignored."""
     OPAQUE_EXTENSION = "opaque_extension"
     """L16: the data of an unknown extension URN is kept as sent."""
     FILTER_DIALECT = "filter_dialect"
@@ -58,3 +65,42 @@ class Tolerance(StrEnum):
 
 Noted = set[Tolerance]
 """The tolerances that one request needed, gathered while it is processed and counted by the HTTP edge."""
+
+
+REFUSED: "MappingProxyType[Tolerance, tuple[type[BadRequest], str]]" = MappingProxyType(
+    {
+        Tolerance.OP_CASE: (InvalidSyntax, 'write "Operations", and "add", "remove" or "replace" in lower case (RFC 7644 section 3.5.2)'),
+        Tolerance.MESSAGE_SCHEMAS: (InvalidSyntax, '"schemas" must name the schema of the message (RFC 7643 section 3)'),
+        Tolerance.TEXT_BOOLEAN: (InvalidValue, "a boolean is true or false, not text (RFC 7643 section 2.3.2)"),
+        Tolerance.NUMBER_TEXT: (InvalidValue, "numbers and text are not taken for each other (RFC 7643 section 2.3)"),
+        Tolerance.BARE_EXTENSION_NAME: (InvalidPath, "an extension's attribute is named with its schema's URN (RFC 7644 section 3.10)"),
+        Tolerance.PATHLESS_KEYS: (InvalidSyntax, "the names in a value are names of attributes, not paths (RFC 7644 section 3.5.2)"),
+        Tolerance.CREATED_BY_FILTER: (NoTarget, "no value matches the filter of the path (RFC 7644 section 3.5.2.3)"),
+        Tolerance.REMOVE_WITH_VALUE: (InvalidSyntax, '"remove" takes no value; name what to remove by a filter in its path (RFC 7644 section 3.5.2.2)'),
+        Tolerance.REMOVE_UNMATCHED: (NoTarget, "no value matches the filter of the path (RFC 7644 section 3.12)"),
+        Tolerance.VALUE_SHAPE: (InvalidValue, "a multi-valued attribute takes a list, a complex one an object, others neither (RFC 7643 section 2.3.8)"),
+        Tolerance.ROLE_JSON: (InvalidValue, "an object stands as JSON, not as text that holds JSON"),
+        Tolerance.EMPTY_OPERATIONS: (InvalidSyntax, "a PATCH needs at least one operation (RFC 7644 section 3.5.2)"),
+        Tolerance.UNKNOWN_ATTRIBUTE: (InvalidSyntax, "an attribute is declared by no schema of the resource type; see /Schemas"),
+        Tolerance.UNKNOWN_PATH: (InvalidPath, "the path names an attribute that no schema of the resource type declares; see /Schemas"),
+        Tolerance.OPAQUE_EXTENSION: (InvalidSyntax, "a schema is not an extension of the resource type; see /ResourceTypes"),
+        Tolerance.FILTER_DIALECT: (InvalidFilter, "values in a filter are JSON, and a value path ends with its bracket (RFC 7644 section 3.4.2.2)"),
+        Tolerance.UNKNOWN_MEMBER: (InvalidValue, "a member is no resource of this tenant"),
+    }
+)
+"""What a strict tenant is refused (the RFCs allow or demand the other tolerances), and the words of the refusal."""
+
+
+class Strict(set[Tolerance]):
+    """The tolerances of a request to a strict tenant: what the RFCs do not allow is refused where it would be noted."""
+
+    def add(self, tolerance: Tolerance) -> None:
+        """Note it.
+
+        Raises:
+            BadRequest: a strict tenant does not tolerate it; of the class that RFC 7644 table 9 has for it.
+        """
+        if tolerance in REFUSED:
+            error, words = REFUSED[tolerance]
+            raise error(f"This tenant is strict: {words}.")
+        super().add(tolerance)

@@ -1,12 +1,13 @@
 """One value as a client sent it becomes one value as it is stored: the declared type, every known malformation forgiven."""
 
+import re
 import sys
 from typing import Any
 
 import msgspec
 
 from rollhouse.scim.errors import InvalidValue, check_characters, quoted
-from rollhouse.scim.keys import fold_date_time, read_number
+from rollhouse.scim.keys import fold_date_time, fold_text, read_number
 from rollhouse.scim.schemas import Attribute
 from rollhouse.scim.tolerances import Noted, Tolerance
 
@@ -15,6 +16,11 @@ BINARY_CHARACTERS_LIMIT = 65_536
 VALUES_LIMIT = 100
 """Values of one multi-valued attribute; members of a group have a limit of their own."""
 INTEGER_LIMIT = 2**53
+
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?|[A-Za-z0-9_-]*={0,2}")
+"""Of either alphabet, padded or not (RFC 4648 sections 4 and 5)."""
+_URI = re.compile(r"[!-~]+")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
 
 _SUB_ALIASES = {"displayname": "display", "managerid": "value"}
 """L12 (Entra's roles say `displayName`) and OneLogin's `manager.managerId`; used only where the name is not declared."""
@@ -25,6 +31,11 @@ Json = Any
 def is_unassigned(value: Json) -> bool:
     """Whether a value means "no value": null, an empty text, list or object (RFC 7643 section 2.5, L08)."""
     return value is None or value in ("", [], {})
+
+
+def read_any(attribute: Attribute, value: Json, noted: Noted) -> Json:
+    """What an attribute has after a value: a list of values if it is multi-valued; raises as `read_value`."""
+    return read_values(attribute, value, noted) if attribute.multi_valued and not is_unassigned(value) else read_value(attribute, value, noted)
 
 
 def read_values(attribute: Attribute, value: Json, noted: Noted) -> list[Json]:
@@ -103,9 +114,9 @@ def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, 
         sub = attribute.sub(name) or attribute.sub(_SUB_ALIASES.get(name.lower(), ""))
         if sub is None:
             noted.add(Tolerance.UNKNOWN_ATTRIBUTE)
-            continue
-        read = read_value(sub, part, noted)
-        if read is not None:
+        elif sub.mutability == "readOnly":
+            noted.add(Tolerance.READ_ONLY_IGNORED)
+        elif not is_unassigned(read := read_any(sub, part, noted)) and sub.returned != "never":
             element[sub.name] = read
     return element or None
 
@@ -133,7 +144,34 @@ def _read_simple(attribute: Attribute, value: Json, noted: Noted) -> Json:
                 raise InvalidValue(f"{attribute.name} must be a date and time such as 2026-01-23T04:56:22Z, not {quoted(value)}.")
             return value
         case _:
-            return _read_text(attribute, value, noted)
+            text = _read_text(attribute, value, noted)
+            if attribute.enforced:
+                _check_text(attribute, text)
+            return text
+
+
+def _check_text(attribute: Attribute, text: str) -> None:
+    """Hold a text to what a tenant's own schema says of it (RFC 7643 sections 2.3.6, 2.3.7 and 7).
+
+    Raises:
+        InvalidValue: it is none of `canonicalValues`, no base64, or no address of what `referenceTypes` name.
+    """
+    choices = attribute.canonical_values
+    if choices and fold_text(text, case_exact=attribute.case_exact) not in {fold_text(one, case_exact=attribute.case_exact) for one in choices}:
+        raise InvalidValue(f"{attribute.name} must be one of {', '.join(choices)}, not {quoted(text)}.")
+    if attribute.type == "binary" and _BASE64.fullmatch(text) is None:
+        raise InvalidValue(f"{attribute.name} is binary and must be base64, which {quoted(text)} is not (RFC 7643 section 2.3.6).")
+    if attribute.type == "reference" and not _is_reference(attribute, text):
+        kinds = ", ".join(attribute.reference_types) or "any address"
+        raise InvalidValue(f"{attribute.name} must be the URI of one of: {kinds}; {quoted(text)} is not (RFC 7643 section 2.3.7).")
+
+
+def _is_reference(attribute: Attribute, text: str) -> bool:
+    if _URI.fullmatch(text) is None:
+        return False
+    if not attribute.reference_types or "uri" in attribute.reference_types or ("external" in attribute.reference_types and _ABSOLUTE.match(text)):
+        return True
+    return text.split("?", maxsplit=1)[0].rstrip("/").split("/")[-2:-1] in ([one] for one in attribute.endpoints)
 
 
 def _read_boolean(attribute: Attribute, value: Json, noted: Noted) -> bool:

@@ -14,7 +14,7 @@ from rollhouse.database.pool import Database
 from rollhouse.scim.errors import Forbidden, Unauthorized
 from rollhouse.telemetry.metrics import CACHE_HIT, CACHE_MISS
 from rollhouse.tenancy.secrets import Peppers, is_well_typed, lookup_id_of
-from rollhouse.tenancy.tenants import Tenant
+from rollhouse.tenancy.tenants import Tenant, read_profile
 
 CACHE_ENTRIES = 10_000
 CACHE_SECONDS = 5.0
@@ -44,10 +44,11 @@ class WrongSecret(Unauthorized):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """A verified request's tenant and the credential it came with."""
+    """A verified request's tenant, the credential it came with, and the resource that the credential speaks for, if any."""
 
     tenant: Tenant
     credential_id: UUID
+    subject_id: UUID | None = None
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -169,7 +170,7 @@ class CredentialGate:
 async def resolve(database: Database, lookup_id: str, *, is_for_stranger: bool = False) -> _Known:
     """What the database says of a lookup id."""
     asked = time.monotonic()
-    rows = await database.look_up("SELECT * FROM rollhouse.resolve_credential($1)", lookup_id, is_for_stranger=is_for_stranger)
+    rows = await database.look_up("SELECT * FROM rollhouse.resolve_access($1)", lookup_id, is_for_stranger=is_for_stranger)
     if not rows:
         return _Known(asked + UNKNOWN_SECONDS)
     row = rows[0]
@@ -181,8 +182,10 @@ async def resolve(database: Database, lookup_id: str, *, is_for_stranger: bool =
         rate_per_second=row["rate_per_second"],
         burst=row["burst"],
         reads_while_suspended=row["reads_while_suspended"],
+        profile=read_profile(row["profile"]),
+        registry=row["registry"],
     )
-    access = Access(tenant, row["credential_id"])
+    access = Access(tenant, row["credential_id"], row["subject_id"])
     return _Known(asked + CACHE_SECONDS, access, row["kind"], row["mac"], row["pepper_version"], _end(asked, row["seconds_left"]), row["revoked"])
 
 

@@ -50,9 +50,10 @@ class NewSecret(msgspec.Struct, frozen=True):
 _COLUMNS = f"id, '{PREFIX}' || lookup_id AS prefix, label, created, created_by, expires, revoked, last_used"
 _LIST = f"SELECT {_COLUMNS} FROM rollhouse.credentials WHERE kind = 'secret' ORDER BY id"
 _INSERT = (
-    "INSERT INTO rollhouse.credentials (tenant_id, id, kind, client_id, lookup_id, mac, pepper_version, label, created_by, expires)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    "INSERT INTO rollhouse.credentials (tenant_id, id, kind, client_id, lookup_id, mac, pepper_version, label, created_by, expires, subject_id)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 )
+_SUBJECT = "SELECT FROM rollhouse.resources WHERE tenant_id = $1 AND id = $2"
 _REVOKE = (
     "UPDATE rollhouse.credentials SET revoked = coalesce(revoked, date_trunc('milliseconds', clock_timestamp()))"
     f" WHERE kind = 'secret' AND (id::text = $1 OR lookup_id = $2) RETURNING {_COLUMNS}"
@@ -60,15 +61,25 @@ _REVOKE = (
 
 
 async def create_secret(
-    database: Database, peppers: Peppers, tenant: Tenant, *, cause: Cause, label: str | None = None, expires: datetime | None = None
+    database: Database,
+    peppers: Peppers,
+    tenant: Tenant,
+    *,
+    cause: Cause,
+    label: str | None = None,
+    expires: datetime | None = None,
+    subject_id: UUID | None = None,
 ) -> NewSecret:
     """A new SCIM secret of the tenant; the secret is nowhere stored, so it can never be shown again.
+
+    With a subject it speaks for that resource, which is then /Me (RFC 7644 section 3.11); what it may do stays the same.
 
     Two live ones are usual, so that one can be exchanged without a gap; the third comes with a warning.
 
     Raises:
         Conflict: five are live (the detail names those to revoke), or the tenant is being deleted.
         InvalidValue: the label is longer than 200 characters.
+        NotFound: the tenant has no resource of the subject's id.
     """
     if label is not None and len(label) > LABEL_LIMIT:
         raise InvalidValue(f"A label has at most {LABEL_LIMIT} characters.")
@@ -79,7 +90,9 @@ async def create_secret(
         live = [one for one in await _listed(tx) if one.state == "active"]
         if len(live) >= MOST_SECRETS:
             raise Conflict(f"The tenant has {len(live)} live secrets. Revoke one that is no longer used first: {_names(live)}.")
-        await insert_credential(tx, peppers, credential_id, minted, kind="secret", label=label, expires=expires, cause=cause)
+        if subject_id is not None and not await tx.fetch(_SUBJECT, tenant.id, subject_id):
+            raise NotFound(f"The tenant {tenant.slug} has no resource {quoted(str(subject_id))} that a secret could speak for.")
+        await insert_credential(tx, peppers, credential_id, minted, kind="secret", label=label, expires=expires, cause=cause, subject_id=subject_id)
         await audit.append(tx, cause, "secret.created", "Credential", credential_id)
     warning = f"The tenant has {len(live) + 1} live secrets now. Revoke those that are no longer used: {_names(live)}." if len(live) >= USUAL_SECRETS else None
     return NewSecret(credential_id, minted, warning)
@@ -133,11 +146,12 @@ async def insert_credential(
     client_id: UUID | None = None,
     label: str | None = None,
     expires: datetime | None = None,
+    subject_id: UUID | None = None,
 ) -> None:
     """Store the MAC of a secret, a client secret or an access token of the transaction's tenant; no audit row."""
     lookup_id = minted.lookup_id
     mac = peppers.mac(peppers.current, minted.secret)
-    await tx.fetch(_INSERT, tx.tenant_id, credential_id, kind, client_id, lookup_id, mac, peppers.current, label, cause.actor, expires)
+    await tx.fetch(_INSERT, tx.tenant_id, credential_id, kind, client_id, lookup_id, mac, peppers.current, label, cause.actor, expires, subject_id)
 
 
 async def _listed(tx: Transaction) -> list[Credential]:

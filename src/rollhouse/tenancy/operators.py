@@ -21,6 +21,8 @@ SCOPES = {
     "credentials:read": "list the SCIM secrets of tenants, never the secrets themselves",
     "credentials:write": "create and revoke SCIM secrets of tenants",
     "directory:read": "read the users, groups and memberships of tenants",
+    "schemas:read": "read what tenants have defined themselves, and how they want to be answered",
+    "schemas:write": "define schemas and resource types of tenants, and how they are answered",
     "usage:read": "read how much tenants hold and when they last wrote",
     "audit:read": "read the audit of tenants",
     "keys:write": "list, create and revoke operators' keys",

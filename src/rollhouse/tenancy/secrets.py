@@ -7,6 +7,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -25,6 +26,9 @@ CHECKSUM_LENGTH = 6
 HEADER_LIMIT = 512
 """Characters of an Authorization header that are looked at; a secret is 69 long."""
 
+_CARRIED = b"rollhouse carried"
+_SEALED_LEAST = 4 + 12 + 16
+"""Bytes of the pepper's version, the nonce and the tag."""
 _PREFIXED = re.compile(f"scim(?:sk|cs|at|ok)_([0-9A-Za-z]{{0,{LOOKUP_LENGTH}}})")
 _SHAPE = re.compile(f"scim(?:sk|cs|at|ok)_([0-9A-Za-z]{{{LOOKUP_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
 
@@ -74,9 +78,25 @@ class Peppers(msgspec.Struct, frozen=True):
         except InvalidTag:
             return None
 
+    def seal_bytes(self, content: bytes, about: bytes) -> bytes:
+        """The bytes, readable only with the current pepper and the same `about`: for what a client carries from one answer to the next request."""
+        nonce = secrets.token_bytes(12)
+        return self.current.to_bytes(4, "big") + nonce + _sealing_key(self.keys[self.current], _CARRIED).encrypt(nonce, content, about)
 
-def _sealing_key(pepper: bytes) -> AESGCM:
-    return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"rollhouse seal").derive(pepper))
+    def unseal_bytes(self, sealed: bytes, about: bytes) -> bytes | None:
+        """The bytes again; None if they were not sealed here, or about something else."""
+        pepper = self.keys.get(int.from_bytes(sealed[:4], "big"))
+        if pepper is None or len(sealed) < _SEALED_LEAST:
+            return None
+        try:
+            return _sealing_key(pepper, _CARRIED).decrypt(sealed[4:16], sealed[16:], about)
+        except InvalidTag:
+            return None
+
+
+@lru_cache(maxsize=16)
+def _sealing_key(pepper: bytes, use: bytes = b"rollhouse seal") -> AESGCM:
+    return AESGCM(HKDF(SHA256(), 32, salt=None, info=use).derive(pepper))
 
 
 def named(text: str) -> str:

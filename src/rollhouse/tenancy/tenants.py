@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,7 @@ from rollhouse.database.pool import Database, Row
 from rollhouse.journal import audit
 from rollhouse.journal.audit import Cause
 from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, PreconditionFailed, Uniqueness, check_characters, quoted
+from rollhouse.scim.profile import USUAL, Profile
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NAME_LIMIT = 200
@@ -57,6 +59,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     purge_after: datetime | None = None
     version: int = 1
     last_modified: datetime | None = None
+    profile: Profile = USUAL
+    registry: int = 0
 
     @property
     def path(self) -> str:
@@ -64,7 +68,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         return f"/t/{self.slug}/scim/v2"
 
 
-COLUMNS = "id, slug, name, status, rate_per_second, burst, created, reads_while_suspended, purge_after, version, last_modified"
+COLUMNS = "id, slug, name, status, rate_per_second, burst, created, reads_while_suspended, purge_after, version, last_modified, profile, registry"
 _CREATE = f"INSERT INTO rollhouse.tenants (id, slug, name) VALUES ($1, $2, $3) RETURNING {COLUMNS}"
 _LIST = f"SELECT {COLUMNS} FROM rollhouse.tenants ORDER BY slug"
 _PAGE = f"SELECT {COLUMNS} FROM rollhouse.tenants WHERE slug > $1 AND (strpos(slug, $3) > 0 OR strpos(lower(name), $3) > 0) ORDER BY slug LIMIT $2"
@@ -211,5 +215,27 @@ async def change_tenant(
     return _tenant(rows[0])
 
 
+def read_profile(text: str) -> Profile:
+    """The profile in a tenant's row; what a newer release wrote into it is left out."""
+    if text == "{}":
+        return USUAL
+    known = {name: value for name, value in msgspec.json.decode(text, type=dict[str, Any]).items() if name in Profile.__struct_fields__}
+    return msgspec.convert(known, Profile)
+
+
+def profile_view(profile: Profile) -> dict[str, Any]:
+    """Every choice of a profile by name, the usual ones too."""
+    return {name: getattr(profile, name) for name in Profile.__struct_fields__}
+
+
+async def set_profile(database: Database, slug: str, profile: Profile, *, cause: Cause, expected: int | None = None) -> Tenant:
+    """The tenant with another compatibility profile; effective within five seconds everywhere.
+
+    Raises:
+        NotFound, PreconditionFailed: as `set_limit`.
+    """
+    return await change_tenant(database, slug, {"profile": msgspec.json.encode(profile).decode()}, action="tenant.profiled", cause=cause, expected=expected)
+
+
 def _tenant(row: Row) -> Tenant:
-    return Tenant(**dict(row.items()))
+    return Tenant(**{**dict(row.items()), "profile": read_profile(row["profile"])})

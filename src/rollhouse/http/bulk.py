@@ -1,0 +1,122 @@
+"""One bulk request at work: each operation a transaction and a charge of its own; circles of references made in two passes, or undone."""
+
+from typing import Any
+
+from rollhouse.directory import resources
+from rollhouse.directory.resources import Scope
+from rollhouse.http.exchange import COST_OF_WRITE, Exchange, version_in
+from rollhouse.scim import bulk, messages
+from rollhouse.scim.bulk import BulkOperation
+from rollhouse.scim.errors import Conflict, ScimError, quoted
+from rollhouse.scim.representation import Record, etag, location
+
+
+class Bulk:
+    """The operations of one request, done one after the other."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._ids: dict[str, str] = {}
+        self._failed: set[str] = set()
+        self._results: dict[int, dict[str, Any]] = {}
+
+    async def carry_out(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The BulkResponse: what came of each operation that was tried, in the order of the request (RFC 7644 section 3.7.3).
+
+        Raises:
+            BadRequest, PayloadTooLarge: as `read_bulk`; nothing was done.
+        """
+        request = bulk.read_bulk(message, self._exchange.noted, most=self._exchange.service.limits.bulk_operations)
+        waiting = dict(enumerate(request.operations))
+        errors = 0
+        while waiting and (request.fail_on_errors is None or errors < request.fail_on_errors):
+            together = bulk.next_together(waiting)
+            operations = {at: waiting.pop(at) for at in together}
+            first = operations[together[0]]
+            is_circle = len(together) > 1 or (first.method == "POST" and first.bulk_id in first.references)
+            done = await self._circle(operations) if is_circle else [await self._one(first)]
+            for at, result in zip(together, done, strict=True):
+                self._results[at] = result
+                errors += "response" in result
+        return {"schemas": [bulk.BULK_RESPONSE_URN], "Operations": [self._results[at] for at in sorted(self._results)]}
+
+    async def _one(self, operation: BulkOperation) -> dict[str, Any]:
+        try:
+            return await self._carry_out(operation)
+        except ScimError as error:
+            return self._refused(operation, error)
+
+    async def _circle(self, operations: dict[int, BulkOperation]) -> list[dict[str, Any]]:
+        """POSTs that name each other: first made without those names, then given them; if one fails, all are undone and refused with 409."""
+        made: list[tuple[BulkOperation, Scope, Record]] = []
+        try:
+            for operation in operations.values():
+                scope, record = await self._create(operation, bulk.without_references(bulk.resolved(operation.data, self._ids)))
+                made.append((operation, scope, record))
+            return [await self._complete(*one) for one in made]
+        except ScimError as error:
+            for operation, scope, record in reversed(made):
+                await resources.delete_resource(scope, str(record.id), expected=None)
+                self._ids.pop(str(operation.bulk_id), None)
+            names = ", ".join(quoted(one.bulk_id) for one in operations.values())
+            refusal = Conflict(f"The operations {names} name each other, and one of them failed: {error.detail}")
+            return [self._refused(operation, refusal) for operation in operations.values()]
+
+    async def _complete(self, operation: BulkOperation, scope: Scope, record: Record) -> dict[str, Any]:
+        data = bulk.resolved(operation.data, self._ids)
+        whole = await resources.replace_resource(scope, str(record.id), data, self._exchange.noted, expected=None)
+        return self._done(operation, 201, scope, whole)
+
+    async def _carry_out(self, operation: BulkOperation) -> dict[str, Any]:
+        if operation.problem is not None:
+            raise operation.problem
+        self._require(operation)
+        data, noted = bulk.resolved(operation.data, self._ids), self._exchange.noted
+        if operation.method == "POST":
+            return self._done(operation, 201, *await self._create(operation, data))
+        scope = self._exchange.directory(operation.endpoint)
+        resource_id = str(bulk.resolved(operation.resource_id, self._ids))
+        expected = version_in(operation.version or "")
+        await self._exchange.charge(COST_OF_WRITE)
+        if operation.method == "DELETE":
+            await resources.delete_resource(scope, resource_id, expected=expected)
+            return bulk.done(operation, 204, location=location(scope.base_url, scope.resource_type, resource_id), version=None)
+        if operation.method == "PUT":
+            messages.check_schemas(data, scope.resource_type.schema.id, noted)
+            record = await resources.replace_resource(scope, resource_id, data, noted, expected=expected)
+        else:
+            operations = messages.read_patch(scope.resource_type, data, noted)
+            changed = await resources.patch_resource(scope, resource_id, operations, noted, expected=expected)
+            record = changed or await resources.get_resource(scope, resource_id, with_relation=False)
+        return self._done(operation, 200, scope, record)
+
+    async def _create(self, operation: BulkOperation, data: Any) -> tuple[Scope, Record]:
+        scope = self._exchange.directory(operation.endpoint)
+        await self._exchange.charge(COST_OF_WRITE)
+        messages.check_schemas(data, scope.resource_type.schema.id, self._exchange.noted)
+        record = await resources.create_resource(scope, data, self._exchange.noted)
+        self._ids[str(operation.bulk_id)] = str(record.id)
+        return scope, record
+
+    def _require(self, operation: BulkOperation) -> None:
+        """Hold an operation to what it refers to.
+
+        Raises:
+            Conflict: that failed, or is no operation of this request.
+        """
+        missing = sorted(operation.references - self._ids.keys())
+        if missing:
+            failed = [name for name in missing if name in self._failed]
+            why = "failed" if failed else "is not in this request"
+            raise Conflict(f"The operation refers to bulkId {quoted((failed or missing)[0])}, which {why}. Send it again once that resource is there.")
+
+    def _done(self, operation: BulkOperation, status: int, scope: Scope, record: Record) -> dict[str, Any]:
+        at = location(scope.base_url, scope.resource_type, record.id)
+        return bulk.done(operation, status, location=at, version=etag(record.version))
+
+    def _refused(self, operation: BulkOperation, error: ScimError) -> dict[str, Any]:
+        if operation.method == "POST" and operation.bulk_id is not None:
+            self._failed.add(operation.bulk_id)
+        known = operation.method != "POST" and operation.resource_id is not None and operation.problem is None
+        at = f"{self._exchange.base_url}/{operation.endpoint}/{operation.resource_id}" if known else None
+        return bulk.refused(operation, error, location=at)
