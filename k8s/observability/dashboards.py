@@ -202,6 +202,12 @@ BOARDS = (
                         (Query('sum by (tenant, outcome) (rollhouse_tenant_requests_total{tenant=~"$tenant"})', "{{tenant}} {{outcome}}"),),
                         "bars",
                     ),
+                    Panel(
+                        "Tolerances",
+                        "What of its client's dialect is forgiven (docs/tolerances.md).",
+                        "reqps",
+                        (Query(rate("rollhouse_tenant_tolerances_total", 'tenant=~"$tenant"', by="tolerance"), "{{tolerance}}"),),
+                    ),
                 ),
             ),
         ),

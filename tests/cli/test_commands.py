@@ -40,7 +40,8 @@ def test_every_promised_command_is_there() -> None:
         ),
         *("client create", "client list", "client revoke", "client secret", "client secrets", "client revoke-secret"),
         *("api-key create", "api-key list", "api-key revoke", "worker", "audit verify", "audit list", "audit key"),
-        *("operator link", "demo entra"),
+        *("operator link", "demo entra", "conformance", "tenant profile"),
+        *(f"{one} {verb}" for one in ("schema", "resource-type") for verb in ("add", "validate", "list", "remove")),
     }
 
 

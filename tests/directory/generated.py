@@ -180,5 +180,3 @@ def ordered(ids: list[Any], values: list[Any], *, descending: bool) -> list[Any]
     if descending:  # reverse keeps the order of equal ones, which is by id
         return absent + [one for one, _ in present]
     return [one for one, _ in present] + absent
-
-

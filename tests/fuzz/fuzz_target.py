@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from rollhouse.scim import bulk
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.conditions import matches, resolve_filter
+from rollhouse.scim.definitions import Definitions, described, read_resource_type, read_schema
 from rollhouse.scim.errors import ScimError
 from rollhouse.scim.filters import parse_filter, parse_path
-from rollhouse.scim.messages import decode_patch, decode_resource, encode, encode_error
+from rollhouse.scim.messages import decode_object, decode_patch, decode_resource, encode, encode_error
 from rollhouse.scim.patching import Operation, patch_document, read_document
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, USER, USER_URN
 from rollhouse.tenancy.secrets import bearer_secret, lookup_id_of
@@ -73,6 +75,37 @@ def fuzz_json(data: bytes) -> None:
         _patch(operations)
 
 
+def fuzz_message(data: bytes) -> None:
+    """Read a body as a bulk request, whose operations are put in order, and as definitions, which are put together."""
+    try:
+        message = decode_object(data)
+        request = bulk.read_bulk(message, set(), most=20)
+    except ScimError as refusal:
+        _answer(refusal)
+    else:
+        waiting = dict(enumerate(request.operations))
+        while waiting:
+            for at in bulk.next_together(waiting):
+                encode([bulk.without_references(waiting[at].data), bulk.resolved(waiting.pop(at).data, {"a": "b"})])
+    for read in (_define_schema, _define_type):
+        try:
+            read(decode_object(data))
+        except ScimError as refusal:
+            _answer(refusal)
+
+
+def _define_schema(message: dict[str, Any]) -> None:
+    schema = read_schema(message)
+    if read_schema(described(schema)) != schema:
+        raise AssertionError("a schema is not read back as it was described")
+    registry = Definitions().with_schema(schema).extended("User", schema.id, required=False).registry(1)
+    read_document(registry.by_name["User"], {"userName": "ann", schema.id: message}, set())
+
+
+def _define_type(message: dict[str, Any]) -> None:
+    Definitions().with_type(read_resource_type(message)).registry(1)
+
+
 def fuzz_bearer(data: bytes) -> None:
     """Read an Authorization header, which arrives as latin-1."""
     secret, _ = bearer_secret(data.decode("latin-1"))
@@ -107,7 +140,7 @@ def _answer(refusal: ScimError) -> None:
     encode_error(refusal)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"filter": fuzz_filter, "path": fuzz_path, "json": fuzz_json, "bearer": fuzz_bearer}
+TARGETS: dict[str, Callable[[bytes], None]] = {"filter": fuzz_filter, "path": fuzz_path, "json": fuzz_json, "message": fuzz_message, "bearer": fuzz_bearer}
 
 
 def main() -> None:

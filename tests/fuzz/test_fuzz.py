@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rollhouse.scim.schemas import ENTERPRISE_URN, USER_URN
 from rollhouse.tenancy.secrets import mint_secret
-from tests.fuzz.fuzz_target import TARGETS, fuzz_bearer, fuzz_filter, fuzz_json, fuzz_path
+from tests.fuzz.fuzz_target import TARGETS, fuzz_bearer, fuzz_filter, fuzz_json, fuzz_message, fuzz_path
 
 thorough = settings(max_examples=400, deadline=None)
 
@@ -33,6 +33,50 @@ _PATCHES = st.lists(_OPERATIONS, max_size=3).map(lambda operations: {"Operations
 _BODIES = _PATCHES | (_ATTRIBUTES | st.dictionaries(_KEYS, _VALUES, max_size=4)).map(lambda body: {**body, "userName": "a"})
 _HEADERS = st.builds(lambda scheme, text: scheme + text, st.sampled_from([b"Bearer ", b"bearer  bearer ", b"Basic "]), st.binary(max_size=80))
 _CLASSICS = [b"", b"\x00", b"\xff\xfe", b"{" * 100_000, b"[" * 4096, b"(" * 100_000, b'"' * 5000, b"a" * 100_000, b" " * 5000, b"\\" * 5000]
+
+
+_BULK_IDS = st.sampled_from(["a", "b", "c", ""])
+_BULK_DATA = _VALUES | st.dictionaries(_KEYS, _BULK_IDS.map(lambda name: f"bulkId:{name}") | st.lists(_BULK_IDS.map(lambda name: {"value": f"bulkId:{name}"})))
+_BULK_OPERATIONS = st.fixed_dictionaries(
+    {"method": st.sampled_from(["POST", "put", "PATCH", "DELETE", "GET", ""])},
+    optional={
+        "path": st.sampled_from(["/Users", "/Users/bulkId:a", "Groups/x", "/Bulk", "/", "//"]) | _VALUES,
+        "bulkId": _BULK_IDS | _VALUES,
+        "data": _BULK_DATA,
+    },
+)
+_BULKS = st.fixed_dictionaries({"Operations": st.lists(_BULK_OPERATIONS | _VALUES, max_size=6)}, optional={"failOnErrors": _VALUES})
+_CHARACTERISTICS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["a", "b", "$ref", "1", "id", "value"])},
+    optional={
+        "type": st.sampled_from(["string", "boolean", "integer", "complex", "reference", "binary", "x"]),
+        "multiValued": st.booleans(),
+        "required": st.booleans(),
+        "uniqueness": st.sampled_from(["none", "server", "x"]),
+        "canonicalValues": st.lists(_TEXTS, max_size=2),
+        "referenceTypes": st.lists(st.sampled_from(["User", "external", "x"]), max_size=2),
+        "indexed": st.booleans() | _VALUES,
+    },
+)
+_SUBS = st.lists(_CHARACTERISTICS | _VALUES, max_size=3)
+_SCHEMAS = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["urn:example:a", "urn:x", USER_URN]),
+        "name": _TEXTS,
+        "attributes": st.lists(_CHARACTERISTICS | st.builds(lambda one, subs: {**one, "subAttributes": subs}, _CHARACTERISTICS, _SUBS), max_size=4),
+    }
+)
+_TYPES = st.fixed_dictionaries(
+    {"name": _TEXTS | st.just("Thing"), "endpoint": _TEXTS | st.just("/Things"), "schema": _TEXTS}, optional={"schemaExtensions": _VALUES}
+)
+
+
+@pytest.mark.threat("T23")
+@given(st.binary(max_size=80) | (_BULKS | _SCHEMAS | _TYPES).map(lambda body: json.dumps(body).encode()))
+@settings(parent=thorough, max_examples=1000)
+def test_any_bulk_request_and_any_definition_is_taken_or_refused(data: bytes) -> None:
+    """T23."""
+    fuzz_message(data)
 
 
 @pytest.mark.threat("T12")

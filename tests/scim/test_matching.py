@@ -436,7 +436,7 @@ def test_values_of_a_simple_multi_valued_attribute_are_compared_one_by_one() -> 
         f"{USER_URN} pr",
         f'{ENTERPRISE_URN}:userName eq "x"',
         "meta pr",
-        'meta.resourceType eq "User"',
+        'meta.location eq "User"',
         'meta.version eq "1"',
         'groups.display eq "x"',
         'groups[value eq "x"]',

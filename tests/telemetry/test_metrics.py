@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from rollhouse.database.pool import operation_of
+from rollhouse.scim.tolerances import Tolerance
 from rollhouse.telemetry.metrics import REGISTRY
-from rollhouse.telemetry.traffic import OTHER, SLOTS, Traffic
+from rollhouse.telemetry.traffic import OTHER, SLOTS, TOLERANCE_SERIES, Traffic
 from tests.servers.service import ScimClient, Serving
 
 SERIES_OF_A_PROCESS = 20_000
@@ -83,9 +84,29 @@ def test_five_thousand_tenants_stay_within_the_budget() -> None:
             traffic.count(f"tenant-{number}", status)
     lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
     assert len(lines) == 5 * SLOTS + 4
+    for number in range(5000):
+        traffic.count(f"tenant-{number}", 200, list(Tolerance))
+    lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+    assert len(lines) == 5 * SLOTS + 4 + TOLERANCE_SERIES + len(Tolerance)
     # The other metrics of a process at their worst: each route with each method and each status that an answer can have.
     routes, methods, statuses, buckets = 60, 2, 6, 19
     assert len(lines) + routes * methods * statuses * buckets + 600 < SERIES_OF_A_PROCESS
+
+
+def test_tolerances_are_counted_by_tenant() -> None:
+    traffic = Traffic(slots=2)
+    for slug in ("acme", "globex", "third"):
+        traffic.count(slug, 200, ["op_case", "text_boolean"])
+    traffic.count("acme", 200, ["op_case"])
+    *_, tolerances = traffic.collect()
+    found = {(sample.labels["tenant"], sample.labels["tolerance"]): sample.value for sample in tolerances.samples}
+    assert found[("acme", "op_case")] == 2
+    assert found[("globex", "text_boolean")] == found[(OTHER, "op_case")] == 1
+    traffic.count("busy", 200)
+    for _ in range(9):
+        traffic.count("busy", 200, ["op_case"])
+    traffic.rotate()
+    assert traffic._tolerance_series == sum(len(one.tolerances) for one in traffic._named.values())
 
 
 def test_no_histogram_knows_tenants_and_no_label_is_open() -> None:
@@ -111,7 +132,7 @@ def test_the_busiest_tenants_take_the_places_of_the_quietest() -> None:
 
 
 def shown(traffic: Traffic) -> dict[tuple[str, str], float]:
-    requests, _ = traffic.collect()
+    requests, *_ = traffic.collect()
     return {(sample.labels["tenant"], sample.labels["outcome"]): sample.value for sample in requests.samples}
 
 

@@ -1,7 +1,8 @@
 """`rollhouse schema` and `rollhouse resource-type`: what a tenant defines itself, tried before it is done, and refused where a resource would break."""
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 import msgspec
@@ -31,6 +32,26 @@ def resource_type() -> None:
     """Define resource types of a tenant, each with an endpoint of its own."""
 
 
+class _Reading:
+    """How many resources have been read so far, on a terminal; how many there will be nobody knows before."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def advance(self, count: int) -> None:
+        """So many more."""
+        self._count += count
+        if sys.stderr.isatty():
+            click.echo(f"\r{self._count:,} resources read", err=True, nl=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self._count and sys.stderr.isatty():
+            click.echo("", err=True)
+
+
 def _read(path: Path) -> Definition:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
@@ -52,16 +73,19 @@ def _schema_edit(found: Schema, extends: str | None, *, required: bool) -> Edit:
 def _change(invocation: Invocation, slug: str, edit: Edit, action: str, target: tuple[str, str]) -> None:
     async def work(database: Database) -> None:
         tenant = await tenants.find_tenant(database, slug)
-        await registries.change_definitions(database, tenant, edit, cause=invocation.cause, action=action, target=target)
+        await registries.change_definitions(database, tenant, edit, cause=invocation.cause, action=action, target=target, progress=reading.advance)
 
-    invocation.run(work)
+    with _Reading() as reading:
+        invocation.run(work)
 
 
 def _try(invocation: Invocation, slug: str, edit: Edit) -> int:
     async def work(database: Database) -> list[Offence]:
-        return await registries.try_definitions(database, await tenants.find_tenant(database, slug), edit, cause=invocation.cause)
+        tenant = await tenants.find_tenant(database, slug)
+        return await registries.try_definitions(database, tenant, edit, cause=invocation.cause, progress=reading.advance)
 
-    offences: list[Offence] = invocation.run(work)
+    with _Reading() as reading:
+        offences: list[Offence] = invocation.run(work)
     lines = [f"{one.resource_type} {one.id}: {one.reason}" for one in offences]
     first = f"{len(offences)} resources would not fit{' (it looked no further)' if len(offences) >= registries.OFFENCES_LIMIT else ''}:"
     invocation.show({"offences": offences}, "\n".join([first, *lines]) if offences else "It can be added: every resource of the tenant fits.")

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from rollhouse.scim.definitions import Definitions, TypeDefinition
+from rollhouse.scim.definitions import Definitions, TypeDefinition, described, read_resource_type, read_schema
 from rollhouse.scim.errors import BadRequest, Conflict, InvalidValue
 from rollhouse.scim.messages import encode
 from rollhouse.scim.patching import read_document
@@ -111,6 +111,7 @@ class Tally:
             case Header() if self.header is None:
                 if not 1 <= line.format_version <= FORMAT_VERSION:
                     raise InvalidValue(f"its format is {line.format_version}, this service reads {FORMAT_VERSION}; import it with the version that wrote it.")
+                _check_definitions(line)
                 self.header, self.registry = line, line.definitions.registry(0)
             case StoredResource() if self.header is not None and not self.memberships and line.id > self.last_id:
                 self.resources[line.type] = self.resources.get(line.type, 0) + 1
@@ -244,6 +245,16 @@ def _decoded(text: bytes, registry: Registry) -> Line:
     if isinstance(line, StoredResource):
         _check_resource(line, registry)
     return line
+
+
+def _check_definitions(header: Header) -> None:
+    """Hold what a file says that its tenant had defined to the rules for whoever defines something."""
+    for schema in header.schemas:
+        if read_schema(described(schema)) != schema:
+            raise InvalidValue(f"its schema {schema.id} is none that could have been defined.")
+    for one in header.resource_types:
+        if read_resource_type(msgspec.to_builtins(one)) != one:
+            raise InvalidValue(f"its resource type {one.name} is none that could have been defined.")
 
 
 def _check_resource(line: StoredResource, registry: Registry) -> None:

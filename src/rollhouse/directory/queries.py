@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Float, FromClause, Select, Text, Uuid, and_, bindparam, cast, exists, false, func, literal_column, not_, or_, select, true
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, aggregate_order_by, asyncpg
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, asyncpg
 
 from rollhouse.database.tables import MEMBERSHIPS, RESOURCE_KEYS, RESOURCES
+from rollhouse.directory.relations import TENANT, relation_text
 from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, Field, Not, Present
 from rollhouse.scim.keys import KEY_BYTES_LIMIT, index_text
 from rollhouse.scim.memberships import is_resource_id
@@ -23,7 +24,6 @@ _NOBODY = UUID(int=0)
 _SURROGATES = (0xD800, 0xDFFF)
 _R = RESOURCES.alias("r")
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
-_TENANT = bindparam("tenant", type_=Uuid)
 _TYPE = bindparam("type", type_=Text)
 
 
@@ -153,10 +153,10 @@ def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | No
     if where is not None:
         chosen = chosen.where(_behind(sort, where))
     ids = chosen.order_by(*order).limit(bindparam("limit", type_=None)).offset(bindparam("offset", type_=None)).subquery("page")
-    found = select(RESOURCES).where(RESOURCES.c.tenant_id == _TENANT, RESOURCES.c.id == ids.c.id).limit(literal_column("1")).lateral("found")
+    found = select(RESOURCES).where(RESOURCES.c.tenant_id == TENANT, RESOURCES.c.id == ids.c.id).limit(literal_column("1")).lateral("found")
     related: ColumnElement[Any] = literal_column("NULL::text")
     if relation is not None:
-        related = _relation_text(relation, found)
+        related = relation_text(relation, found)
     position = cast(_sort_value(sort, found), Text) if sort else literal_column("NULL::text")
     columns = (found.c.id, found.c.document, found.c.version, found.c.created, found.c.last_modified, related.label("relation"), position.label("position"))
     shown = [*([_order(sort, found)] if sort else []), found.c.id]
@@ -177,35 +177,13 @@ def _behind(sort: Sort | None, where: Where) -> ColumnElement[bool]:
     return or_(further, and_(value == at, behind_id))
 
 
-def _relation_text(relation: str, found: FromClause) -> ColumnElement[Any]:
-    """The members of a found group or the groups of a found member as JSON text, null without any: the same text as in the function `get_resource`.
-
-    Written out, not called: a function for each row of a page took two thirds of a page's time in Postgres.
-    """
-    base_url = bindparam("base_url", type_=Text)
-    if relation == "all groups":
-        return func.rollhouse.all_groups(_TENANT, found.c.id, base_url)
-    is_groups = relation == "groups"
-    rows = MEMBERSHIPS.alias()
-    own, other = ("member_id", "group_id") if is_groups else ("group_id", "member_id")
-    of_resource = select(rows).where(rows.c.tenant_id == _TENANT, rows.c[own] == found.c.id).correlate(found)
-    m = (of_resource if is_groups else of_resource.order_by(rows.c[other]).limit(bindparam("most", type_=None))).subquery("related")
-    endpoint = literal_column("'Groups'", Text) if is_groups else func.concat(m.c.member_type, literal_column("'s'", Text))
-    kind = literal_column("'direct'", Text) if is_groups else m.c.member_type
-    value, ref, slash = literal_column('\'{"value":"\'', Text), literal_column('\'","$ref":"\'', Text), literal_column("'/'", Text)
-    type_, end = literal_column('\'","type":"\'', Text), literal_column("'\"}'", Text)
-    one = func.concat(value, m.c[other], ref, base_url, slash, endpoint, slash, m.c[other], type_, kind, end)
-    listed = func.string_agg(one, aggregate_order_by(literal_column("','", Text), m.c[other]))
-    return select(literal_column("'['").op("||")(listed).op("||")(literal_column("']'", Text))).scalar_subquery()
-
-
 @lru_cache(maxsize=COMPILED_STATEMENTS)
 def _compile_count(shape: Condition) -> _Compiled:
     return _compile(_where(select(func.count()).select_from(_R), shape))
 
 
 def _where(statement: Select[Any], shape: Condition | None) -> Select[Any]:
-    statement = statement.where(_R.c.tenant_id == _TENANT, _R.c.resource_type == _TYPE)
+    statement = statement.where(_R.c.tenant_id == TENANT, _R.c.resource_type == _TYPE)
     return statement if shape is None else statement.where(_condition(shape))
 
 
@@ -253,9 +231,9 @@ def _condition(node: Condition) -> ColumnElement[bool]:
             is_there = [] if container.multi else [_node(container.container).is_not(None)]
             return and_(*indexed, *is_there, _any_element(container, lambda element: _inside(inner, element)))
         case All(terms):
-            return and_(*(_condition(term) for term in terms))
+            return and_(true(), *(_condition(term) for term in terms))
         case AnyOf(terms):
-            return or_(*(_condition(term) for term in terms))
+            return or_(false(), *(_condition(term) for term in terms))
         case Not(term):
             return not_(_condition(term))
 
@@ -319,13 +297,13 @@ def _by_prefix(field: Field, name: str) -> ColumnElement[bool]:
 def _key_rows(field: Field, meets: Callable[[ColumnElement[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
     k = RESOURCE_KEYS.alias()
     attribute = bindparam(None, field.index, type_=Text)
-    return _R.c.id.in_(select(k.c.resource_id).where(k.c.tenant_id == _TENANT, k.c.resource_type == _TYPE, k.c.attribute == attribute, meets(k.c.key)))
+    return _R.c.id.in_(select(k.c.resource_id).where(k.c.tenant_id == TENANT, k.c.resource_type == _TYPE, k.c.attribute == attribute, meets(k.c.key)))
 
 
 def _related(field: Field, operator: str, name: str) -> ColumnElement[bool]:
     m = MEMBERSHIPS.alias()
     mine, other = (m.c.group_id, m.c.member_id) if field.source == "memberships" else (m.c.member_id, m.c.group_id)
-    rows = select(mine).where(m.c.tenant_id == _TENANT)
+    rows = select(mine).where(m.c.tenant_id == TENANT)
     if operator == "eq":
         return _R.c.id.in_(rows.where(other == bindparam(name, type_=Uuid)))
     if operator == "pr":

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from rollhouse.database.pool import Database, Transaction
-from rollhouse.directory.resources import Scope
+from rollhouse.directory.scopes import Scope
 from rollhouse.scim.errors import NotFound, quoted
 from rollhouse.scim.memberships import is_resource_id
 from rollhouse.scim.registry import Registry

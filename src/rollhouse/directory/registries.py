@@ -107,15 +107,13 @@ class Registries:
 
     async def of(self, tenant: Tenant) -> Registry:
         """The tenant's registry, at the tenant's revision or a later one."""
-        if tenant.registry == 0:
-            return STANDARD
-        known = self._known.get(tenant.id)
+        known = STANDARD if tenant.registry == 0 else self._known.get(tenant.id)
         if known is None or known.revision < tenant.registry:
             known = (await read_definitions(self._database, tenant.id))[1]
             self._known[tenant.id] = known
             if len(self._known) > CACHE_ENTRIES:
                 self._known.popitem(last=False)
-        return known
+        return known.with_group_members if tenant.profile.group_members else known
 
 
 async def read_definitions(database: Database, tenant_id: UUID) -> tuple[Definitions, Registry]:
@@ -125,10 +123,13 @@ async def read_definitions(database: Database, tenant_id: UUID) -> tuple[Definit
 
 
 Edit = Callable[[Definitions], Definitions]
+Progress = Callable[[int], None]
 
 
-async def change_definitions(database: Database, tenant: Tenant, edit: Edit, *, cause: Cause, action: str, target: tuple[str, str]) -> Registry:
-    """The registry after a change of definitions, with every resource fit for it.
+async def change_definitions(
+    database: Database, tenant: Tenant, edit: Edit, *, cause: Cause, action: str, target: tuple[str, str], progress: Progress | None = None
+) -> Registry:
+    """The registry after a change of definitions, with every resource fit for it; `progress` is told of resources that were read.
 
     Resources that hold what is newly defined are read by it and, where their client wrote a value otherwise than it is declared, rewritten.
     The tenant's writes wait meanwhile, two seconds at most each; everybody else's do not. `target` is what the audit names: a type and an id.
@@ -139,17 +140,17 @@ async def change_definitions(database: Database, tenant: Tenant, edit: Edit, *, 
     """
     async with _changing(database, tenant) as tx:
         await tx.fetch(_HOLD, str(tenant.id))
-        made = await _change(tx, edit, cause)
+        made = await _change(tx, edit, cause, progress)
         await audit.append(tx, cause, action, *target)
     return made
 
 
-async def try_definitions(database: Database, tenant: Tenant, edit: Edit, *, cause: Cause) -> list[Offence]:
+async def try_definitions(database: Database, tenant: Tenant, edit: Edit, *, cause: Cause, progress: Progress | None = None) -> list[Offence]:
     """What would be in the way of a change of definitions, at most 100 resources: all of it is done and undone. Raises as `change_definitions`."""
     with contextlib.suppress(_Undone):
         async with _changing(database, tenant) as tx:
             try:
-                await _change(tx, edit, cause)
+                await _change(tx, edit, cause, progress)
             except DoesNotFit as refusal:
                 return refusal.offences
             raise _Undone
@@ -160,11 +161,11 @@ def _changing(database: Database, tenant: Tenant) -> AbstractAsyncContextManager
     return database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS)
 
 
-async def _change(tx: Transaction, edit: Edit, cause: Cause) -> Registry:
+async def _change(tx: Transaction, edit: Edit, cause: Cause, progress: Progress | None) -> Registry:
     definitions, before = await _read(tx)
     wanted = edit(definitions)
     made = wanted.registry(before.revision + 1)
-    await _fit(tx, before, made, cause)
+    await _fit(tx, before, made, cause, progress)
     await _store(tx, definitions, wanted)
     await tx.fetch(_ADVANCE, tx.tenant_id)
     return made
@@ -191,7 +192,7 @@ async def _store_in(tx: Transaction, keep: str, drop: str, before: Mapping[str, 
             await tx.fetch(keep, tx.tenant_id, name, msgspec.json.encode(one).decode())
 
 
-async def _fit(tx: Transaction, before: Registry, after: Registry, cause: Cause) -> None:
+async def _fit(tx: Transaction, before: Registry, after: Registry, cause: Cause, progress: Progress | None) -> None:
     """Read every resource that a change concerns by the new registry, and bring what is kept beside it up to date.
 
     Raises:
@@ -204,12 +205,12 @@ async def _fit(tx: Transaction, before: Registry, after: Registry, cause: Cause)
             rows = await tx.fetch(_AFFECTED, tx.tenant_id, name, UUID(int=0), None, OFFENCES_LIMIT)
             offences += [Offence(name, row["id"], "its resource type would be gone") for row in rows]
         elif new != old:
-            offences += await _fit_type(tx, old, new, cause)
+            offences += await _fit_type(tx, old, new, cause, progress)
     if offences:
         raise DoesNotFit(offences[:OFFENCES_LIMIT])
 
 
-async def _fit_type(tx: Transaction, old: ResourceType, new: ResourceType, cause: Cause) -> list[Offence]:
+async def _fit_type(tx: Transaction, old: ResourceType, new: ResourceType, cause: Cause, progress: Progress | None) -> list[Offence]:
     changed = [urn for urn in {*old.schemas, *new.schemas} if old.schemas.get(urn) != new.schemas.get(urn)]
     is_whole = old.schema != new.schema or bool(new.required_extensions - old.required_extensions)
     gone = [schema.id for schema in old.extensions if schema.id.lower() not in new.schemas]
@@ -225,6 +226,8 @@ async def _fit_type(tx: Transaction, old: ResourceType, new: ResourceType, cause
             except BadRequest as error:
                 offences.append(Offence(new.name, row["id"], error.detail))
         await _rewrite(tx, old, new, rewritten, cause)
+        if progress is not None:
+            progress(len(rows))
         if len(rows) < BATCH:
             break
         after = rows[-1]["id"]

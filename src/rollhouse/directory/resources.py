@@ -10,17 +10,16 @@ import msgspec
 
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database, Row, Transaction
-from rollhouse.directory.queries import Position, Sort, count_statement, page_statement
-from rollhouse.journal.audit import UNATTENDED, Cause
+from rollhouse.directory import group_members
+from rollhouse.directory.queries import Position, count_statement, page_statement
+from rollhouse.directory.scopes import Page, Query, Scope
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
-from rollhouse.scim.conditions import Compared, Condition
-from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
+from rollhouse.scim.errors import InvalidValue, MethodNotAllowed, NotFound, PreconditionFailed, TooMany, Unavailable, Uniqueness, quoted
 from rollhouse.scim.keys import index_text
 from rollhouse.scim.memberships import MembershipChange, is_resource_id
 from rollhouse.scim.messages import encode
 from rollhouse.scim.patching import Operation, patch_document, patch_memberships, read_document, replace_document
-from rollhouse.scim.profile import USUAL, Profile
 from rollhouse.scim.representation import Record
 from rollhouse.scim.schemas import ResourceType
 from rollhouse.scim.tolerances import Noted, Tolerance
@@ -39,67 +38,14 @@ _TYPE_OF = "SELECT resource_type FROM rollhouse.resources WHERE tenant_id = $1 A
 _TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
 
 
-class Scope(msgspec.Struct, frozen=True):
-    """One tenant's resources of one type: where every verb acts, and why.
-
-    `base_url` is the tenant's SCIM URL, `registry` the revision of the registry that the resource type is of, and `profile` says which
-    memberships are shown.
-    """
-
-    database: Database
-    tenant_id: UUID
-    resource_type: ResourceType
-    base_url: str
-    cause: Cause = UNATTENDED
-    registry: int = 0
-    profile: Profile = USUAL
-
-    def relation(self, *, is_shown: bool) -> str | None:
-        """The memberships that are read with a resource: `members`, `groups`, `all groups`, or None for none."""
-        name = self.resource_type.relation if is_shown else None
-        return "all groups" if name == "groups" and self.profile.indirect_groups else name
-
-
-class Query(msgspec.Struct, frozen=True):
-    """What a list request asks for: a page by `start_index`, which counts from 1, or the page behind a position; `count` may be 0.
-
-    `total` is how many resources there are, where that was counted before.
-    """
-
-    condition: Condition | None = None
-    sort: Sort | None = None
-    start_index: int = 1
-    count: int = 100
-    after: Position | None = None
-    total: int | None = None
-
-    @property
-    def key(self) -> Compared | None:
-        """The comparison by which an index finds everything that is asked for, if the whole filter is one."""
-        found = self.condition
-        is_key = isinstance(found, Compared) and found.operator == "eq" and found.field.source == "document" and bool(found.field.index)
-        return found if isinstance(found, Compared) and is_key else None
-
-    @property
-    def is_cheap(self) -> bool:
-        """Whether no row is looked at that is not shown."""
-        return (self.condition is None or self.key is not None) and self.sort is None
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a list, how many resources there are in all, and the position behind which the next page begins: None on the last one."""
-
-    records: list[Record]
-    total: int
-    next: Position | None = None
-
-
 async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -> Record:
     """The resource; its members or groups only if asked for. One round trip.
 
     Raises:
         NotFound: the tenant has none of that id and type.
     """
+    if scope.resource_type.is_membership:
+        return await group_members.get_member(scope, resource_id)
     rows = await scope.database.read(
         _GET,
         scope.tenant_id,
@@ -133,6 +79,8 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
     Raises:
         TooMany: a filter had to look at more than the time allows.
     """
+    if scope.resource_type.is_membership:
+        return await group_members.list_members(scope, query)
     relation = scope.relation(is_shown=with_relation)
     key = query.key
     if key is not None and query.sort is None and query.start_index == 1 and query.count and query.after is None:
@@ -177,6 +125,8 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         Uniqueness: a unique value is taken (decided by the index).
     """
     document, members = read_document(scope.resource_type, body, noted)
+    if scope.resource_type.is_membership:
+        return await group_members.create_member(scope, document)
     compared = comparable(scope.resource_type, document)
     resource_id = new_id()
     text = encode(document).decode()
@@ -207,7 +157,7 @@ async def replace_resource(scope: Scope, resource_id: str, body: Document, noted
         NotFound, InvalidValue, Uniqueness: as for creating and getting one.
         PreconditionFailed: `expected` is not the current version (decided in the write statement).
     """
-    resource_type = scope.resource_type
+    resource_type = _changeable(scope)
     return await _swap(scope, resource_id, lambda document: replace_document(resource_type, document, body, noted), noted, expected=expected)
 
 
@@ -218,7 +168,7 @@ async def patch_resource(scope: Scope, resource_id: str, operations: list[Operat
         InvalidPath, InvalidValue, Mutability, NoTarget: an operation cannot be carried out; nothing is changed.
         NotFound, Uniqueness, PreconditionFailed: as for PUT.
     """
-    resource_type = scope.resource_type
+    resource_type = _changeable(scope)
     members = patch_memberships(resource_type, operations, noted)
     if members is not None:
         await _update(scope, _known_form(resource_id), members=members, expected=expected, noted=noted)
@@ -233,6 +183,9 @@ async def delete_resource(scope: Scope, resource_id: str, *, expected: int | Non
         NotFound: there is none of that id and type.
         PreconditionFailed: `expected` is not the current version.
     """
+    if scope.resource_type.is_membership:
+        await group_members.delete_member(scope, resource_id)
+        return
     cause = scope.cause
     await scope.database.call(_DELETE, scope.tenant_id, cause.actor, cause.request_id, scope.resource_type.name, _known_form(resource_id), expected)
 
@@ -347,6 +300,17 @@ def _member_ids(members: list[str], noted: Noted) -> list[UUID]:
         if not known:
             raise InvalidValue(f"None of the members exists in this tenant ({', '.join(members[:5])[:200]}). Send the ids that this service gave to the users.")
     return known
+
+
+def _changeable(scope: Scope) -> ResourceType:
+    """The resource type of the scope.
+
+    Raises:
+        MethodNotAllowed: its resources are made and deleted, never changed.
+    """
+    if scope.resource_type.is_membership:
+        raise MethodNotAllowed(f"A {scope.resource_type.name} is made and deleted, never changed: delete it and make another one.")
+    return scope.resource_type
 
 
 def _check_version(record: Record, expected: int | None) -> None:

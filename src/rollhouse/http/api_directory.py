@@ -9,7 +9,7 @@ import msgspec
 
 from rollhouse.directory import reading, resources, roles
 from rollhouse.directory.reading import Related
-from rollhouse.directory.resources import Scope
+from rollhouse.directory.scopes import Scope
 from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_credentials import CredentialView, credential_view
 from rollhouse.http.api_operations import Operation, next_of, operation, paged

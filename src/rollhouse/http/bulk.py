@@ -3,7 +3,7 @@
 from typing import Any
 
 from rollhouse.directory import resources
-from rollhouse.directory.resources import Scope
+from rollhouse.directory.scopes import Scope
 from rollhouse.http.exchange import COST_OF_WRITE, Exchange, version_in
 from rollhouse.scim import bulk, messages
 from rollhouse.scim.bulk import BulkOperation

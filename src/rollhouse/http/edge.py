@@ -113,7 +113,7 @@ class Edge:
         told = status or LEFT
         request_seconds(route, method, told).observe(seconds, {"trace_id": traced.trace_id} if traced.is_traced else None)
         if tenant is not None:
-            TRAFFIC.count(tenant, told)
+            TRAFFIC.count(tenant, told, state["noted"])
         for tolerance in state["noted"]:
             tolerance_count(tolerance.value).inc()
         error = state.get("error")

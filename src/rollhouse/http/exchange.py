@@ -3,11 +3,12 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from rollhouse.directory.queries import Position, Sort
-from rollhouse.directory.resources import Query, Scope
+from rollhouse.directory.scopes import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
 from rollhouse.http.cursors import Cursor, about, seal, unseal
 from rollhouse.http.deadlines import Deadline
@@ -29,6 +30,7 @@ from rollhouse.scim.errors import (
 )
 from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.keys import index_text
+from rollhouse.scim.messages import SEARCH_URN, check_schemas
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.registry import Registry
 from rollhouse.scim.schemas import ResourceType
@@ -109,6 +111,7 @@ class Exchange:
         Raises:
             InvalidValue: a member is neither text, a number, nor a list of texts.
         """
+        check_schemas(message, SEARCH_URN, self.noted)
         asked = {}
         for name, value in message.items():
             if isinstance(value, list) and all(isinstance(part, str) for part in value):
@@ -135,17 +138,17 @@ class Exchange:
         return Scope(self.service.database, self.tenant.id, resource_type, self.base_url, self.cause, self.registry.revision, self.tenant.profile)
 
     def searches(self) -> list[tuple[Scope, Query]]:
-        """The same query for each resource type that has the attributes it names.
+        """The same query for each resource type; an attribute that a type lacks has no value there (RFC 7644 section 3.4.2.1).
 
         Raises:
-            InvalidFilter: no type has them, or the filter is malformed.
+            InvalidFilter: no type has it, or the filter is malformed.
         """
         found: list[tuple[Scope, Query]] = []
         refusal = None
-        for resource_type in self.registry.resource_types:
-            scope = self.scope_of(resource_type)
+        types = [one for one in self.registry.resource_types if not one.is_membership]
+        for resource_type in types:
             try:
-                found.append((scope, self.query(scope.resource_type)))
+                found.append((self.scope_of(resource_type), self.query(resource_type, among=types)))
             except InvalidFilter as error:
                 refusal = error
         if refusal is not None and not found:
@@ -154,19 +157,22 @@ class Exchange:
 
     def projection(self, resource_type: ResourceType) -> Projection:
         """Which attributes the answer is to show."""
-        return Projection(resource_type, self.parameters.get("attributes"), self.parameters.get("excludedattributes"))
+        body = self.read_body.lower() if resource_type.shown_on_request else b""
+        # What the body names it gives a value to, in whatever form: RFC 7643 section 7 has such an attribute in the answer then.
+        written = frozenset(one.index_name for one in resource_type.shown_on_request if one.leaf.key.encode() in body)
+        return Projection(resource_type, self.parameters.get("attributes"), self.parameters.get("excludedattributes"), written=written)
 
-    def query(self, resource_type: ResourceType) -> Query:
-        """What a list request asks for.
+    def query(self, resource_type: ResourceType, *, among: Sequence[ResourceType] = ()) -> Query:
+        """What a list request asks for, of this type or of it `among` others.
 
         Raises:
             InvalidFilter: the filter or sortBy cannot be run.
             InvalidValue: startIndex or count is no whole number.
         """
         text = self.parameters.get("filter", "")
-        condition = resolve_filter(resource_type, parse_filter(text, self.noted)) if text.strip() else None
+        condition = resolve_filter(resource_type, parse_filter(text, self.noted), among=among) if text.strip() else None
         by = self.parameters.get("sortby", "").strip()
-        sort = Sort(field_of(resource_type, by), self.parameters.get("sortorder", "").lower() == "descending") if by else None
+        sort = Sort(field_of(resource_type, by, among=among), self.parameters.get("sortorder", "").lower() == "descending") if by else None
         found = Query(condition, sort, self._start_index(), self._count())
         self.looked_for = index_text(found.key.value) if found.key is not None else None
         return found
@@ -185,9 +191,9 @@ class Exchange:
         if self._start_index() != 1:
             raise InvalidCursor("A list is asked for by startIndex or by cursor, not by both.")
         if not text:
-            return Cursor(0, None, self._count(InvalidCount), -1)
+            return Cursor(0, None, self._count(), -1)
         found = unseal(self.service.peppers, self._about, text)
-        if "count" in self.parameters and self._count(InvalidCount) != found.count:
+        if "count" in self.parameters and self._count() != found.count:
             raise InvalidCount(f"count was {found.count} on the first page of this query and must stay so.")
         return found
 
@@ -211,7 +217,8 @@ class Exchange:
             self.noted.add(Tolerance.PAGE_BOUNDS)
         return min(max(asked, 1), 2**31)
 
-    def _count(self, refusal: type[BadRequest] = InvalidValue) -> int:
+    def _count(self) -> int:
+        refusal = InvalidCount if "cursor" in self.parameters else InvalidValue
         asked = self._integer("count", self.service.limits.page_size_default, refusal)
         count = min(max(asked, 0), self.service.limits.page_size)
         if count != asked:

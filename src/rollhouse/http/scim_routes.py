@@ -5,13 +5,14 @@ from litestar import Controller, delete, get, patch, post, put
 from litestar.params import FromPath
 
 from rollhouse.directory import resources
-from rollhouse.directory.resources import Page, Query, Scope
+from rollhouse.directory.scopes import Page, Query, Scope
 from rollhouse.http.answers import Answer, ScimRequest, answer
 from rollhouse.http.bulk import Bulk
 from rollhouse.http.cursors import Cursor
 from rollhouse.http.exchange import COST_OF_READ, COST_OF_SEARCH, Exchange, exchange_of
 from rollhouse.scim import discovery, messages
 from rollhouse.scim.errors import Forbidden, NotFound, NotImplementedHere, PayloadTooLarge, PreconditionFailed, quoted
+from rollhouse.scim.registry import DISCOVERY
 from rollhouse.scim.representation import Record, etag, location, represent
 from rollhouse.scim.schemas import ResourceType
 
@@ -43,16 +44,17 @@ class DiscoveryController(Controller):
 
     @get("/Schemas")
     async def list_schemas(self, request: ScimRequest) -> Answer:
-        """Every schema of the tenant."""
+        """Every schema of the tenant; those of discovery itself only for a strict one, since clients offer what is listed for mapping."""
         exchange = _unfiltered(request)
-        described = [messages.encode(discovery.describe_schema(exchange.base_url, schema)) for schema in exchange.registry.schemas.values()]
+        listed = [*exchange.registry.schemas.values(), *(DISCOVERY if exchange.tenant.profile.strict else ())]
+        described = [messages.encode(discovery.describe_schema(exchange.base_url, schema)) for schema in listed]
         return answer(request, messages.encode_list(described, total=len(described)))
 
     @get("/Schemas/{urn:str}")
     async def get_schema(self, request: ScimRequest, urn: FromPath[str]) -> Answer:
         """One schema."""
         exchange = _unfiltered(request)
-        schema = exchange.registry.schemas.get(urn.lower())
+        schema = exchange.registry.schemas.get(urn.lower()) or next((one for one in DISCOVERY if one.id.lower() == urn.lower()), None)
         if schema is None:
             raise NotFound(f"There is no schema {quoted(urn)}.")
         return answer(request, messages.encode(discovery.describe_schema(exchange.base_url, schema)))
@@ -311,5 +313,5 @@ def _shown(request: ScimRequest, exchange: Exchange, scope: Scope, record: Recor
     if preferred == "minimal":
         return answer(request, b"", status=201 if status == 201 else 204, etag=etag(record.version), location=at, preferred=preferred)  # noqa: PLR2004
     body = represent(record, scope.resource_type, scope.base_url, exchange.projection(scope.resource_type))
-    places = {"location": None if is_read else at, "content_location": at if is_alias else None}
+    places = {"location": at if is_alias or not is_read else None, "content_location": at if is_alias else None}
     return answer(request, body, status=status, etag=etag(record.version), preferred=preferred, **places)

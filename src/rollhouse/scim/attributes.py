@@ -10,7 +10,7 @@ from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, 
 from rollhouse.scim.errors import InvalidFilter, InvalidPath, Mutability, NoTarget
 from rollhouse.scim.schemas import Attribute, Reference
 from rollhouse.scim.tolerances import Noted, Tolerance
-from rollhouse.scim.values import Json, check_count, demote_primaries, is_unassigned, read_any, read_value, read_values
+from rollhouse.scim.values import Json, check_count, demote_primaries, is_unassigned, note_empty, read_any, read_value, read_values
 
 Document = dict[str, Any]
 Op = Literal["add", "replace", "remove"]
@@ -77,6 +77,7 @@ def change_attribute(container: Document, op: Op, target: Target, value: Json, n
         _clear(container, target, noted)
     elif is_unassigned(value):
         noted.add(Tolerance.EMPTY_CLEARS)
+        note_empty(target.reference.leaf, value, noted)
         if value != [] or op == "replace":
             _clear(container, target, noted)
     elif target.filter is not None:

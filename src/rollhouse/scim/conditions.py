@@ -1,7 +1,7 @@
 """A filter whose names are looked up and whose values are folded: what the matcher evaluates and the directory turns into SQL."""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from rollhouse.scim.keys import fold_date_time, fold_text, read_number
 from rollhouse.scim.schemas import Attribute, Reference, ResourceType
 
 Kind = Literal["text", "number", "boolean", "moment"]
-Source = Literal["document", "id", "created", "lastmodified", "memberships", "derived"]
+Source = Literal["document", "id", "type", "created", "lastmodified", "memberships", "derived"]
 
 _KINDS: dict[str, Kind] = {"boolean": "boolean", "integer": "number", "decimal": "number", "dateTime": "moment"}
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -31,7 +31,7 @@ _ALLOWED: dict[Kind, frozenset[str]] = {
 class Field(msgspec.Struct, frozen=True):
     """Where a compared value stands in the comparable form: `container` (a list if `multi`), then `leaf` (a list if `multi_leaf`) inside it.
 
-    `source` says what the directory keeps it in; `index` is the name of its index when it has one.
+    `source` says what the directory keeps it in; `index` is the name of its index when it has one, and the resource type's of `type`.
     """
 
     container: tuple[str, ...]
@@ -84,14 +84,24 @@ class Not(msgspec.Struct, frozen=True):
 
 Condition = Compared | Present | Element | All | AnyOf | Not
 
+ALWAYS, NEVER = All(()), AnyOf(())
+"""What every resource meets, and what none does."""
 
-def resolve_filter(resource_type: ResourceType, tree: filters.Filter) -> Condition:
-    """The condition that a filter states about resources of this type.
+
+class _Lacking(Exception):
+    """A resource type lacks an attribute that another one has: in a query over several types it has no value there."""
+
+
+def resolve_filter(resource_type: ResourceType, tree: filters.Filter, *, among: Sequence[ResourceType] = ()) -> Condition:
+    """The condition that a filter states about resources of this type; an attribute that only another one `among` these has counts as absent.
 
     Raises:
-        InvalidFilter: an attribute that the type does not have, or a value or operator that does not fit it.
+        InvalidFilter: an attribute that no type in question has, or a value or operator that does not fit it.
     """
-    return _resolve(tree, _ResourceScope(resource_type))
+    return _resolve(tree, _ResourceScope(resource_type, among))
+
+
+_ID = Field(("id",), source="id")
 
 
 def resolve_value_filter(attribute: Attribute, tree: filters.Filter) -> Condition:
@@ -103,13 +113,17 @@ def resolve_value_filter(attribute: Attribute, tree: filters.Filter) -> Conditio
     return _resolve(tree, _ElementScope(attribute))
 
 
-def field_of(resource_type: ResourceType, name: str) -> Field:
-    """Where the attribute `name`, as written in a filter or in sortBy, stands.
+def field_of(resource_type: ResourceType, name: str, *, among: Sequence[ResourceType] = ()) -> Field:
+    """Where the attribute `name`, as written in sortBy, stands; what all resources of a type share, or lack, leaves them in order of id.
 
     Raises:
         InvalidFilter: the type has no such attribute, or it has no single comparable value.
     """
-    return _ResourceScope(resource_type).value(name)[0]
+    try:
+        field = _ResourceScope(resource_type, among).value(name)[0]
+    except _Lacking:
+        return _ID
+    return _ID if field.source == "type" else field
 
 
 def matches(condition: Condition, compared: Comparable) -> bool:
@@ -143,13 +157,14 @@ class _Scope(Protocol):
 
 
 class _ResourceScope:
-    def __init__(self, resource_type: ResourceType) -> None:
+    def __init__(self, resource_type: ResourceType, among: Sequence[ResourceType] = ()) -> None:
         self.resource_type = resource_type
+        self.among = among
 
     def find(self, name: str) -> Reference:
-        urn, rest = self.resource_type.split_urn(name)
-        attribute, _, sub = rest.partition(".")
-        found = self.resource_type.find(urn, attribute, sub or None)
+        found = _found_in(self.resource_type, name)
+        if found is None and any(_found_in(other, name) is not None for other in self.among):
+            raise _Lacking
         if found is None or found.attribute.returned == "never":
             raise InvalidFilter(f"{quoted(name)} is not an attribute of {self.resource_type.name} that can be filtered on.")
         return found
@@ -183,8 +198,10 @@ class _ResourceScope:
         if attribute == "id":
             source = "id"
         elif attribute == "meta":
+            if found.sub is not None and found.sub.key == "resourcetype":
+                return Field(path_of(None, found.attribute), "resourcetype", source="type", index=self.resource_type.name)
             if found.sub is None or found.sub.key not in ("created", "lastmodified"):
-                raise InvalidFilter("Of meta, only created and lastModified can be filtered on.")
+                raise InvalidFilter("Of meta, only resourceType, created and lastModified can be filtered on.")
             source = "created" if found.sub.key == "created" else "lastmodified"
         elif attribute in (self.resource_type.memberships, self.resource_type.derived):
             if found.sub is not None and found.sub.key != "value":
@@ -200,6 +217,12 @@ class _ResourceScope:
             source=source,
             index=name if name in self.resource_type.index_paths else None,
         )
+
+
+def _found_in(resource_type: ResourceType, name: str) -> Reference | None:
+    urn, rest = resource_type.split_urn(name)
+    attribute, _, sub = rest.partition(".")
+    return resource_type.find(urn, attribute, sub or None)
 
 
 class _ElementScope:
@@ -227,20 +250,31 @@ class _ElementScope:
 
 def _resolve(tree: filters.Filter, scope: _Scope) -> Condition:
     match tree:
-        case filters.Comparison(attribute, operator, value):
-            field, leaf = scope.value(attribute)
-            return _comparison(attribute, field, leaf, operator, value)
-        case filters.Presence(attribute):
-            return Present(scope.presence(attribute))
-        case filters.Grouped(attribute, inner):
-            container, inside = scope.element(attribute)
-            return Element(container, _resolve(inner, inside))
+        case filters.Comparison() | filters.Presence() | filters.Grouped():
+            try:
+                return _resolve_term(tree, scope)
+            except _Lacking:
+                is_inverted = isinstance(tree, filters.Comparison) and (tree.operator == "ne") != (tree.value.parsed is None)
+                return ALWAYS if is_inverted else NEVER
         case filters.Conjunction(terms):
             return All(tuple(_resolve(term, scope) for term in terms))
         case filters.Disjunction(terms):
             return AnyOf(tuple(_resolve(term, scope) for term in terms))
         case filters.Inversion(term):
             return Not(_resolve(term, scope))
+
+
+def _resolve_term(tree: filters.Comparison | filters.Presence | filters.Grouped, scope: _Scope) -> Condition:
+    match tree:
+        case filters.Comparison(attribute, operator, value):
+            field, leaf = scope.value(attribute)
+            return _comparison(attribute, field, leaf, operator, value)
+        case filters.Presence(attribute):
+            field = scope.presence(attribute)
+            return ALWAYS if field.source == "type" else Present(field)
+        case filters.Grouped(attribute, inner):
+            container, inside = scope.element(attribute)
+            return Element(container, _resolve(inner, inside))
 
 
 def _comparison(name: str, field: Field, leaf: Attribute, operator: Operator, value: Value) -> Condition:
@@ -253,7 +287,20 @@ def _comparison(name: str, field: Field, leaf: Attribute, operator: Operator, va
             raise InvalidFilter(f"null can only be compared by eq and ne, not by {operator}.")
         return Not(Present(field)) if operator == "eq" else Present(field)
     folded = _fold_value(name, field.kind, leaf, value)
+    if field.source == "type":
+        return ALWAYS if _compare("eq" if operator == "ne" else operator, field.index, folded) != (operator == "ne") else NEVER
+    if leaf.key == "primary" and field.kind == "boolean" and field.leaf is not None and folded is False:
+        return _not_primary(field, operator)
     return Not(Compared(field, "eq", folded)) if operator == "ne" else Compared(field, operator, folded)
+
+
+def _not_primary(field: Field, operator: Operator) -> Condition:
+    """`primary eq false` and its inversion: an element that does not say is not the primary one (RFC 7643 section 2.4)."""
+    inside = Field((), field.leaf, kind="boolean")
+    found: Condition = Not(Compared(inside, "eq", value=True))
+    if field.container:
+        found = Element(Field(field.container, multi=field.multi), found)
+    return Not(found) if operator == "ne" else found
 
 
 def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | bool | float:

@@ -92,9 +92,11 @@ def change_members(change: MembershipChange, op: Op, target: Target, value: Json
     if target.reference.sub is not None and target.reference.sub.key != "value":
         raise Mutability("A member is added or removed whole; its parts cannot be changed.")
     if target.filter is not None:
-        named = read_member_ids([term.value.text for term in _equal_values(target.filter)], noted)
+        named = [term.value.text.lower() for term in _equal_values(target.filter)]
         if op == "remove":
             change.remove(named)
+        elif target.reference.sub is not None and value not in (None, "", *named):
+            raise Mutability("A member's value stays as it is; remove that member, and add the other one.")
         else:
             change.add(read_member_ids(value, noted) if value not in (None, "") else named)
     elif op == "remove" and value in (None, ""):

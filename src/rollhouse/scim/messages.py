@@ -15,6 +15,7 @@ from rollhouse.scim.values import BINARY_CHARACTERS_LIMIT
 SCIM_JSON = "application/scim+json"
 LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+SEARCH_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 JSON_DEPTH_LIMIT = 32

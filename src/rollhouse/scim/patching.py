@@ -217,7 +217,8 @@ class _Edit:
         """A whole extension object by its URN; the core schema's URN stands for the resource itself."""
         if isinstance(value, dict):
             for name, part in value.items():
-                self.apply_path(op, f"{urn}:{name}", part, explicit=False)
+                if name.lower() != "schemas":
+                    self.apply_path(op, f"{urn}:{name}", part, explicit=False)
         elif (op == "remove" or is_unassigned(value)) and urn != self.resource_type.schema.id:
             self.document.pop(urn, None)
         elif explicit or not is_unassigned(value):

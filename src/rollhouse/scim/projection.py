@@ -8,10 +8,14 @@ _ALWAYS = frozenset({"id", "schemas"})
 
 
 class Projection:
-    """What one request wants to see of a resource; names are compared in lower case, unknown ones ask for nothing."""
+    """What one request wants to see of a resource; names are compared in lower case, unknown ones ask for nothing.
 
-    def __init__(self, resource_type: ResourceType, attributes: str | None, excluded: str | None) -> None:
+    `written` are index names of what the request itself gave values to: attributes that are shown on request only are shown then, too.
+    """
+
+    def __init__(self, resource_type: ResourceType, attributes: str | None, excluded: str | None, *, written: frozenset[str] = frozenset()) -> None:
         self._type = resource_type
+        self._written = written
         self._wanted = self._names(attributes) if attributes and attributes.strip() else None
         self._unwanted = self._names(excluded) - _ALWAYS if excluded else frozenset()
 
@@ -39,7 +43,7 @@ class Projection:
     def shows_document_as_stored(self) -> bool:
         """Whether the stored document can be shown byte for byte, the relation aside."""
         relation = self._type.relation
-        return self._wanted is None and not {name for name in self._unwanted if name != relation} and not self._type.hides_some
+        return self._wanted is None and not {name for name in self._unwanted if name != relation} and not self._type.shown_on_request
 
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
         """The part of a whole resource that is to be shown; `id` and `schemas` always are."""
@@ -74,9 +78,11 @@ class Projection:
         is_named = self._wanted is not None and key in self._wanted
         has_named = self._wanted is not None and any(name.startswith(key + ".") for name in self._wanted)
         is_usual = returned == "default" and (self._wanted is None or whole)
-        if returned == "never" or not (returned == "always" or is_named or has_named or is_usual) or (key in self._unwanted and returned != "always"):
+        is_written = returned == "request" and self._wanted is None and key in self._written
+        is_shown = returned == "always" or is_named or has_named or is_usual or is_written
+        if returned == "never" or not is_shown or (key in self._unwanted and returned != "always"):
             return None
-        whole = is_named or is_usual or returned == "always"
+        whole = is_named or is_usual or is_written or returned == "always"
         if isinstance(value, list):
             parts = [self._parts(key, attribute, element, whole=whole) for element in value]
             return [part for part in parts if part not in (None, {})]

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import msgspec
 
-from rollhouse.scim.schemas import RESOURCE_TYPES, Attribute, ResourceType, Schema
+from rollhouse.scim.schemas import GROUP_MEMBER, RESOURCE_TYPES, Attribute, ResourceType, Schema, load_schema
 
 
 class Registry(msgspec.Struct, frozen=True, dict=True):
@@ -29,6 +29,11 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
         return {key: schema for one in self.resource_types for key, schema in one.schemas.items()}
 
     @cached_property
+    def with_group_members(self) -> "Registry":
+        """The same, with memberships as resources of their own (draft-zollner-scim-group-members)."""
+        return Registry((*self.resource_types, GROUP_MEMBER), self.revision)
+
+    @cached_property
     def hidden(self) -> frozenset[str]:
         """The names, in lower case, of attributes whose values nobody may see: write-only, or never returned."""
         return frozenset(name for schema in self.schemas.values() for name in _hidden(schema.attributes))
@@ -39,5 +44,7 @@ def _hidden(attributes: tuple[Attribute, ...]) -> set[str]:
     return found.union(*(_hidden(one.sub_attributes) for one in attributes))
 
 
+DISCOVERY = tuple(load_schema(name) for name in ("service_provider_config", "resource_type", "schema"))
+"""The schemas of what discovery shows (RFC 7643 section 8.7.2)."""
 STANDARD = Registry(RESOURCE_TYPES)
 """What every tenant knows that has defined nothing."""

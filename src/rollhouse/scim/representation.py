@@ -11,13 +11,16 @@ from rollhouse.scim.schemas import ResourceType
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A resource as the directory returns it; `relation` is the encoded list of members or groups, None if not read or empty."""
+    """A resource as the directory returns it; `relation` is the encoded list of members or groups, None if not read or empty.
 
-    id: UUID
+    Of what is no row of its own (a membership) the times are None, and the id is text.
+    """
+
+    id: UUID | str
     document: str
     version: int
-    created: datetime
-    last_modified: datetime
+    created: datetime | None
+    last_modified: datetime | None
     relation: str | None = None
 
 
@@ -38,12 +41,13 @@ def timestamp(moment: datetime) -> str:
 
 def represent(record: Record, resource_type: ResourceType, base_url: str, projection: Projection) -> bytes:
     """The resource as JSON (RFC 7643 section 3), showing what the projection wants."""
-    created = timestamp(record.created)
-    last_modified = created if record.last_modified == record.created else timestamp(record.last_modified)
-    meta = (
-        f'{{"resourceType":"{resource_type.name}","created":"{created}","lastModified":"{last_modified}",'
-        f'"location":"{location(base_url, resource_type, record.id)}","version":"W/\\"{record.version}\\""}}'
-    )
+    times = ""
+    if record.created is not None and record.last_modified is not None:
+        created = timestamp(record.created)
+        last_modified = created if record.last_modified == record.created else timestamp(record.last_modified)
+        times = f'"created":"{created}","lastModified":"{last_modified}",'
+    at = location(base_url, resource_type, record.id)
+    meta = f'{{"resourceType":"{resource_type.name}",{times}"location":"{at}","version":"W/\\"{record.version}\\""}}'
     relation = f',"{resource_type.relation}":{record.relation}' if record.relation and projection.shows_relation else ""
     whole = f'{{"id":"{record.id}",{record.document[1:-1]}{relation},"meta":{meta}}}'.encode()
     return whole if projection.shows_document_as_stored else encode(projection.apply(msgspec.json.decode(whole)))

@@ -150,7 +150,8 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     `required_extensions`: the URNs, in lower case, of those extensions that every resource has. `rare`: booleans of which only the value
     false gets a row in `resource_keys`, and `expected`: indexed values whose absence gets one, so that the few are found and the many cost
     nothing.
-    `memberships`: the attribute kept as membership rows. `derived`: the read-only attribute computed from those rows.
+    `memberships`: the attribute kept as membership rows. `derived`: the read-only attribute computed from those rows. `is_membership`: each
+    resource is such a row, and nothing is stored of it beside.
     `defaults`: what a created resource gets when the client is silent; a PUT that is silent keeps the current value (L30).
     """
 
@@ -164,6 +165,7 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     expected: frozenset[str] = frozenset()
     memberships: str | None = None
     derived: str | None = None
+    is_membership: bool = False
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
@@ -172,9 +174,9 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
         return self.memberships or self.derived
 
     @cached_property
-    def hides_some(self) -> bool:
-        """Whether a stored attribute is shown on request only."""
-        return any(reference.leaf.returned == "request" for reference in self._references)
+    def shown_on_request(self) -> tuple[Reference, ...]:
+        """The attributes that are shown on request only."""
+        return tuple(one for one in self._references if one.leaf.returned == "request")
 
     @cached_property
     def _references(self) -> tuple[Reference, ...]:
@@ -287,6 +289,13 @@ GROUP = ResourceType(
     description="A group of people",
     schema=load_schema("group"),
     memberships="members",
+)
+GROUP_MEMBER = ResourceType(
+    name="GroupMember",
+    endpoint="GroupMembers",
+    description="One membership of a group",
+    schema=load_schema("group_member"),
+    is_membership=True,
 )
 RESOURCE_TYPES = (USER, GROUP)
 """What every tenant starts with; a tenant's own types are more values like these, not more code."""

@@ -35,6 +35,8 @@ class Tolerance(StrEnum):
     """L10: removing what a value filter picks is a success also when it picks nothing."""
     VALUE_SHAPE = "value_shape"
     """L11: one value as a list, a complex value as its bare text, a list as one object."""
+    LOOSE_FORM = "loose_form"
+    """A binary value that is no base64, or a reference that is no URI, is kept as sent where an RFC declares it."""
     ROLE_JSON = "role_json"
     """L12: Entra's app roles arrive as JSON inside a string, or with `displayName` for `display`."""
     DUPLICATE_VALUE = "duplicate_value"
@@ -79,6 +81,7 @@ REFUSED: "MappingProxyType[Tolerance, tuple[type[BadRequest], str]]" = MappingPr
         Tolerance.REMOVE_WITH_VALUE: (InvalidSyntax, '"remove" takes no value; name what to remove by a filter in its path (RFC 7644 section 3.5.2.2)'),
         Tolerance.REMOVE_UNMATCHED: (NoTarget, "no value matches the filter of the path (RFC 7644 section 3.12)"),
         Tolerance.VALUE_SHAPE: (InvalidValue, "a multi-valued attribute takes a list, a complex one an object, others neither (RFC 7643 section 2.3.8)"),
+        Tolerance.LOOSE_FORM: (InvalidValue, "a binary value is base64, a reference a URI (RFC 7643 sections 2.3.6 and 2.3.7)"),
         Tolerance.ROLE_JSON: (InvalidValue, "an object stands as JSON, not as text that holds JSON"),
         Tolerance.EMPTY_OPERATIONS: (InvalidSyntax, "a PATCH needs at least one operation (RFC 7644 section 3.5.2)"),
         Tolerance.UNKNOWN_ATTRIBUTE: (InvalidSyntax, "an attribute is declared by no schema of the resource type; see /Schemas"),

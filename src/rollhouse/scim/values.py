@@ -20,6 +20,7 @@ INTEGER_LIMIT = 2**53
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?|[A-Za-z0-9_-]*={0,2}")
 """Of either alphabet, padded or not (RFC 4648 sections 4 and 5)."""
 _URI = re.compile(r"[!-~]+")
+_FORMS = {"binary": _BASE64, "reference": _URI}
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
 
 _SUB_ALIASES = {"displayname": "display", "managerid": "value"}
@@ -31,6 +32,13 @@ Json = Any
 def is_unassigned(value: Json) -> bool:
     """Whether a value means "no value": null, an empty text, list or object (RFC 7643 section 2.5, L08)."""
     return value is None or value in ("", [], {})
+
+
+def note_empty(attribute: Attribute, value: Json, noted: Noted) -> None:
+    """Note an empty value that is none of the attribute's type: an empty text for a boolean, an object for a text."""
+    usual = list if attribute.multi_valued else {"complex": dict, "boolean": bool, "integer": int, "decimal": float}.get(attribute.type, str)
+    if value is not None and not isinstance(value, usual | list):
+        noted.add(Tolerance.VALUE_SHAPE)
 
 
 def read_any(attribute: Attribute, value: Json, noted: Noted) -> Json:
@@ -86,6 +94,7 @@ def read_value(attribute: Attribute, value: Json, noted: Noted) -> Json:
         noted.add(Tolerance.VALUE_SHAPE)
         return read_value(attribute, value[0], noted)
     if is_unassigned(value):
+        note_empty(attribute, value, noted)
         return None
     if attribute.type == "complex":
         return _read_complex(attribute, value, noted)
@@ -147,6 +156,8 @@ def _read_simple(attribute: Attribute, value: Json, noted: Noted) -> Json:
             text = _read_text(attribute, value, noted)
             if attribute.enforced:
                 _check_text(attribute, text)
+            elif attribute.type in _FORMS and _FORMS[attribute.type].fullmatch(text) is None:
+                noted.add(Tolerance.LOOSE_FORM)
             return text
 
 

@@ -1,7 +1,7 @@
 """Requests by tenant as metrics, with a bound: the busiest tenants have series of their own, all others share one name."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +11,8 @@ from rollhouse.telemetry.metrics import REGISTRY
 
 SLOTS = 1000
 """Tenants with series of their own in one process: at most five series each."""
+TOLERANCE_SERIES = 500
+"""Series of tenants' tolerances in one process; what would be one more is counted for the others."""
 OTHER = "_other"
 """The name that the others share; no slug begins with a low line."""
 ROTATE_SECONDS = 300.0
@@ -27,10 +29,11 @@ _THROTTLED, _CLIENT, _SERVER = 429, 400, 500
 class _Counts:
     """What one name has counted; `recent` fades, so that who was busy once makes room."""
 
-    __slots__ = ("last_success", "outcomes", "recent")
+    __slots__ = ("last_success", "outcomes", "recent", "tolerances")
 
     def __init__(self) -> None:
         self.outcomes = [0, 0, 0, 0]
+        self.tolerances: dict[str, int] = {}
         self.last_success = 0.0
         self.recent = 0
 
@@ -47,18 +50,29 @@ class Traffic(Collector):
         self._others = _Counts()
         self._candidates: dict[str, int] = {}
         self._rotates = time.monotonic() + ROTATE_SECONDS
+        self._tolerance_series = 0
 
-    def count(self, slug: str, status: int) -> None:
-        """Count a request of a tenant whose secret was right."""
+    def count(self, slug: str, status: int, tolerances: Iterable[str] = ()) -> None:
+        """Count a request of a tenant whose secret was right, and the tolerances that it needed."""
         counts = self._named.get(slug)
         if counts is None:
             counts = self._without_series(slug)
         counts.recent += 1
+        for name in tolerances:
+            self._count_tolerance(counts, name)
         if status < _CLIENT:
             counts.outcomes[0] += 1
             counts.last_success = time.time()
         else:
             counts.outcomes[2 if status == _THROTTLED else 1 if status < _SERVER else 3] += 1
+
+    def _count_tolerance(self, counts: _Counts, name: str) -> None:
+        if name not in counts.tolerances and counts is not self._others:
+            if self._tolerance_series >= TOLERANCE_SERIES:
+                counts = self._others
+            else:
+                self._tolerance_series += 1
+        counts.tolerances[name] = counts.tolerances.get(name, 0) + 1
 
     def _without_series(self, slug: str) -> _Counts:
         if len(self._named) < self._slots:
@@ -78,6 +92,7 @@ class Traffic(Collector):
         for old, (new, recent) in zip(quiet, busy, strict=False):
             if recent < LEAD * max(1, named[old].recent):
                 break
+            self._tolerance_series -= len(named[old].tolerances)
             del named[old]
             named[new] = _Counts()
             named[new].recent = recent
@@ -87,17 +102,23 @@ class Traffic(Collector):
         self._named = named  # replaced as a whole: a scrape reads it from another thread
 
     def collect(self) -> Iterator[Metric]:
-        """Two families: requests by tenant and outcome, and the last success of each tenant with series."""
+        """Three families: requests by tenant and outcome, the last success of each tenant with series, and the tolerances that each needed."""
         requests = CounterMetricFamily("rollhouse_tenant_requests", "Requests with a right secret, by tenant and outcome.", labels=("tenant", "outcome"))
         success = GaugeMetricFamily("rollhouse_tenant_last_success_timestamp_seconds", "When a tenant's request last succeeded here.", labels=("tenant",))
+        tolerances = CounterMetricFamily(
+            "rollhouse_tenant_tolerances", "Requests that needed a tolerance of the client's dialect, by tenant and tolerance.", labels=("tenant", "tolerance")
+        )
         for slug, counts in [*self._named.copy().items(), (OTHER, self._others)]:
             for outcome, count in zip(OUTCOMES, counts.outcomes, strict=True):
                 if count:
                     requests.add_metric((slug, outcome), count)
             if counts.last_success and slug != OTHER:
                 success.add_metric((slug,), counts.last_success)
+            for name, count in counts.tolerances.copy().items():
+                tolerances.add_metric((slug, name), count)
         yield requests
         yield success
+        yield tolerances
 
 
 TRAFFIC = Traffic()

@@ -1,0 +1,70 @@
+"""`rollhouse conformance` on a strict tenant with types of its own: no MUST is broken, no row is unexplained, and the page in docs/ says the same."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollhouse.conformance.deviations import DEVIATIONS
+from rollhouse.conformance.requirement import REQUIREMENTS
+from rollhouse.conformance.run import run_checks, wanted
+from rollhouse.database.pool import Database
+from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
+from tests.http.protocol import define, set_profile, slug_of
+from tests.servers.service import ROLLHOUSE, ScimClient, Serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+LEAST = 145
+
+
+def with_test_type(known: Definitions) -> Definitions:
+    resource, extension, kind = (json.loads((DOCS / "definitions" / f"test-{name}.json").read_text()) for name in ("resource", "extension", "resource-type"))
+    return known.with_schema(read_schema(resource)).with_schema(read_schema(extension)).with_type(read_resource_type(kind))
+
+
+@pytest.fixture
+async def strict(acme: ScimClient, service_database: Database) -> ScimClient:
+    await define(service_database, acme, with_test_type)
+    await set_profile(service_database, acme, strict=True)
+    return acme
+
+
+def rows() -> dict[str, str]:
+    """The verdicts in the page by id."""
+    found = re.findall(r"^\| (\d{4}-[\d.]+-\d\d) \|.*\| ([^|]+) \|$", (DOCS / "conformance-report.md").read_text(), flags=re.MULTILINE)
+    return {name: verdict.strip() for name, verdict in found}
+
+
+async def test_the_report_has_no_broken_and_no_unexplained_row_and_the_page_says_the_same(strict: ScimClient, service: Serving, tmp_path: Path) -> None:
+    user = await strict.create_user(userName="subject")
+    (tmp_path / "secret").write_text(service.run("secret", "create", slug_of(strict), "--subject", user["id"])["secret"])
+    command = [ROLLHOUSE, "conformance", "--url", strict.base_url, "--secret-file", str(tmp_path / "secret"), "--json"]
+    done = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 1, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+
+    assert len(report["verdicts"]) >= LEAST
+    assert {one["id"] for one in report["verdicts"] if one["outcome"] != "passed"} == set(DEVIATIONS), "each with its reason"
+    assert {one["id"]: one["outcome"] for one in report["verdicts"]} == {name: verdict.partition(":")[0] for name, verdict in rows().items()}
+    assert [(one["name"], one.get("told", "")) for one in report["suites"]] == [("scim2-tester", ""), ("scim-sanity", "")]
+    assert all(why for suite in report["suites"] for why in suite["faults"].values()), "every fault that a suite finds is explained"
+
+
+async def test_the_checks_find_a_server_that_does_not_conform(acme: ScimClient) -> None:
+    """A lenient tenant forgives what the RFCs do not allow, and the checks say so."""
+    verdicts = await run_checks(acme.base_url, acme.secret)
+
+    assert sum(one.outcome == "broken" for one in verdicts) >= 5
+    assert (await acme.get("/")).json()["totalResults"] == 0, "they leave nothing behind"
+
+
+def test_the_requirements_are_from_all_three_standards_and_in_order() -> None:
+    ids = [one.id for one in wanted()]
+
+    assert len(ids) == len(REQUIREMENTS) >= LEAST
+    assert [standard for standard in ("7643", "7644", "9865") if any(one.startswith(standard) for one in ids)] == ["7643", "7644", "9865"]
+    assert [one.id for one in wanted("9865")] == [one for one in ids if one.startswith("9865")]
+    assert all(one.section == f"RFC {one.id[:4]} {one.id[5:-3]}" for one in wanted())

@@ -1,0 +1,218 @@
+"""Bulk requests (RFC 7644 section 3.7): every method, references in any direction, limits, and each operation for itself."""
+
+import json
+from typing import Any
+
+import pytest
+
+from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
+from rollhouse.tenancy import tenants
+from tests.http.protocol import slug_of
+from tests.servers.service import ScimClient
+
+BULK_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+USER_URN, GROUP_URN = "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:core:2.0:Group"
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+
+def user(bulk_id: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": {"schemas": [USER_URN], "userName": name, **more}}
+
+
+def group(bulk_id: str, name: str, *members: str) -> dict[str, Any]:
+    data = {"schemas": [GROUP_URN], "displayName": name, "members": [{"value": f"bulkId:{one}"} for one in members]}
+    return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
+
+
+async def bulk(client: ScimClient, *operations: Any, **more: Any) -> list[dict[str, Any]]:
+    response = await client.post("/Bulk", {"schemas": [BULK_URN], "Operations": list(operations), **more})
+    assert response.status_code == 200, response.text
+    assert response.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:BulkResponse"]
+    return response.json()["Operations"]
+
+
+def id_of(result: dict[str, Any]) -> str:
+    return result["location"].rpartition("/")[2]
+
+
+async def members_of(client: ScimClient, result: dict[str, Any]) -> set[str]:
+    return {one["value"] for one in (await client.get_group(id_of(result))).get("members", [])}
+
+
+async def test_every_method(acme: ScimClient) -> None:
+    one, two, gone = [await acme.create_user(userName=name) for name in ("one", "two", "gone")]
+
+    results = await bulk(
+        acme,
+        user("new", "new"),
+        {"method": "PUT", "path": f"/Users/{one['id']}", "data": {"schemas": [USER_URN], "userName": "one", "title": "put"}},
+        {
+            "method": "PATCH",
+            "path": f"/Users/{two['id']}",
+            "data": {"schemas": [PATCH_URN], "Operations": [{"op": "add", "path": "title", "value": "patched"}]},
+        },
+        {"method": "DELETE", "path": f"/Users/{gone['id']}"},
+    )
+
+    assert [one["status"] for one in results] == ["201", "200", "200", "204"]
+    assert results[0] == {"method": "POST", "bulkId": "new", "version": 'W/"1"', "location": f"{acme.base_url}/Users/{id_of(results[0])}", "status": "201"}
+    assert [(await acme.get_user(each["id"]))["title"] for each in (one, two)] == ["put", "patched"]
+    assert (await acme.get(f"/Users/{gone['id']}")).status_code == 404
+    assert (await acme.get(f"/Users/{id_of(results[0])}")).status_code == 200
+
+
+async def test_references_backward_and_forward(acme: ScimClient) -> None:
+    results = await bulk(acme, group("g", "forward", "u"), user("u", "ann"), group("h", "backward", "u", "g"))
+
+    assert [one["bulkId"] for one in results] == ["g", "u", "h"], "in the order of the request"
+    assert await members_of(acme, results[0]) == {id_of(results[1])}
+    assert await members_of(acme, results[2]) == {id_of(results[1]), id_of(results[0])}
+
+
+async def test_references_in_a_circle(acme: ScimClient) -> None:
+    """RFC 7644 section 3.7.1: two groups that are each other's members."""
+    results = await bulk(acme, group("a", "A", "b", "u"), group("b", "B", "a"), user("u", "ann"))
+
+    assert [one["status"] for one in results] == ["201", "201", "201"]
+    assert await members_of(acme, results[0]) == {id_of(results[1]), id_of(results[2])}
+    assert await members_of(acme, results[1]) == {id_of(results[0])}
+
+
+async def test_a_reference_to_itself(acme: ScimClient) -> None:
+    (result,) = await bulk(acme, group("a", "A", "a"))
+
+    assert await members_of(acme, result) == {id_of(result)}
+
+
+async def test_a_circle_of_which_one_fails_is_undone_and_refused(acme: ScimClient) -> None:
+    broken = group("b", "B", "a")
+    broken["data"]["displayName"] = None
+
+    results = await bulk(acme, group("a", "A", "b"), broken, user("u", "ann"))
+
+    assert [one["status"] for one in results] == ["409", "409", "201"]
+    assert "displayName" in results[0]["response"]["detail"]
+    assert (await acme.get("/Groups")).json()["totalResults"] == 0
+
+
+async def test_references_in_paths_and_in_extensions(acme: ScimClient) -> None:
+    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    patch = {"method": "PATCH", "path": "/Users/bulkId:u", "data": {"schemas": [PATCH_URN], "Operations": [{"op": "add", "path": "title", "value": "t"}]}}
+    results = await bulk(acme, patch, user("u", "ann", **{enterprise: {"manager": {"value": "bulkId:m"}}}), user("m", "boss"))
+
+    assert [one["status"] for one in results] == ["200", "201", "201"]
+    found = await acme.get_user(id_of(results[1]))
+    assert (found["title"], found[enterprise]["manager"]["value"]) == ("t", id_of(results[2]))
+
+
+async def test_who_refers_to_what_failed_or_never_was_is_refused_and_the_others_go_on(acme: ScimClient) -> None:
+    await acme.create_user(userName="taken")
+
+    results = await bulk(acme, user("u", "taken"), group("g", "G", "u"), group("h", "H", "nobody"), user("v", "free"))
+
+    assert [one["status"] for one in results] == ["409", "409", "409", "201"]
+    assert results[0]["response"]["scimType"] == "uniqueness"
+    assert '"u", which failed' in results[1]["response"]["detail"]
+    assert '"nobody", which is not in this request' in results[2]["response"]["detail"]
+
+
+async def test_it_stops_after_so_many_errors(acme: ScimClient) -> None:
+    await acme.create_user(userName="taken")
+    operations = [user("a", "taken"), user("b", "new"), user("c", "taken"), user("d", "later")]
+
+    results = await bulk(acme, *operations, failOnErrors=2)
+
+    assert [one["status"] for one in results] == ["409", "201", "409"]
+    assert (await acme.get("/Users", params={"filter": 'userName eq "later"'})).json()["totalResults"] == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "scim_type"),
+    [
+        ({"method": "GET", "path": "/Users"}, "invalidSyntax"),
+        ({"method": "POST", "path": "/Bulk", "bulkId": "x", "data": {}}, "invalidPath"),
+        ({"method": "POST", "path": "/Users/.search", "bulkId": "x", "data": {}}, "invalidPath"),
+        ({"method": "POST", "path": "https://elsewhere.example/t/globex/scim/v2/Users", "bulkId": "x", "data": {}}, "invalidPath"),
+        ({"method": "POST", "path": "/../../globex/scim/v2/Users", "bulkId": "x", "data": {}}, "invalidPath"),
+        ({"method": "DELETE", "path": "/../../globex/scim/v2/Users/1"}, "invalidPath"),
+        ({"method": "POST", "path": "/Users", "data": {"userName": "x"}}, "invalidValue"),
+        ({"method": "PUT", "path": "/Users", "data": {}}, "invalidPath"),
+        ({"method": "PATCH", "path": "/Users/1", "data": []}, "invalidSyntax"),
+        ("not an object", "invalidSyntax"),
+    ],
+)
+async def test_what_is_no_operation_fails_alone(acme: ScimClient, operation: Any, scim_type: str) -> None:
+    results = await bulk(acme, operation, user("u", "ann"))
+
+    assert [one["status"] for one in results] == ["400", "201"]
+    assert results[0]["response"]["scimType"] == scim_type
+
+
+@pytest.mark.threat("T01")
+async def test_another_tenants_resource_is_not_there(acme: ScimClient, globex: ScimClient) -> None:
+    foreign = await globex.create_user(userName="bob")
+
+    results = await bulk(
+        acme,
+        {"method": "DELETE", "path": f"/Users/{foreign['id']}"},
+        {"method": "PUT", "path": f"/Users/{foreign['id']}", "data": {"schemas": [USER_URN], "userName": "x"}},
+        {"method": "POST", "path": "/Groups", "bulkId": "g", "data": {"displayName": "G", "members": [{"value": foreign["id"]}]}},
+    )
+
+    assert [one["status"] for one in results] == ["404", "404", "400"]
+    assert await globex.get_user(foreign["id"]) == foreign
+
+
+async def test_versions_are_preconditions(acme: ScimClient) -> None:
+    one = await acme.create_user(userName="ann")
+    path = f"/Users/{one['id']}"
+
+    results = await bulk(
+        acme,
+        {"method": "PUT", "path": path, "version": 'W/"7"', "data": {"schemas": [USER_URN], "userName": "ann"}},
+        {"method": "PUT", "path": path, "version": 'W/"1"', "data": {"schemas": [USER_URN], "userName": "anna"}},
+    )
+
+    assert [one["status"] for one in results] == ["412", "200"]
+    assert results[0]["location"].endswith(path)
+    assert results[1]["version"] == 'W/"2"'
+
+
+async def test_the_limits_that_are_told_are_kept(acme: ScimClient) -> None:
+    told = (await acme.get("/ServiceProviderConfig")).json()["bulk"]
+
+    assert told == {"supported": True, "maxOperations": 100, "maxPayloadSize": 1_048_576}
+    many = await acme.post("/Bulk", {"schemas": [BULK_URN], "Operations": [user(str(number), f"u{number}") for number in range(101)]})
+    assert many.status_code == 413
+    assert "100" in many.json()["detail"]
+    large = await acme.request("POST", "/Bulk", content=json.dumps({"schemas": [BULK_URN], "Operations": [user("a", "a", title="x" * 4000)] * 300}).encode())
+    assert large.status_code == 413
+    assert "1048576" in large.json()["detail"]
+    assert (await acme.get("/Users")).json()["totalResults"] == 0
+    assert (await acme.post("/Bulk", {"Operations": "x"})).json()["scimType"] == "invalidSyntax"
+    assert (await acme.post("/Bulk", {"Operations": [user("a", "a"), user("a", "b")]})).json()["scimType"] == "invalidValue"
+
+
+async def test_each_operation_is_charged(acme: ScimClient, service_database: Database) -> None:
+    await tenants.set_limit(service_database, slug_of(acme), 1, 12, cause=UNATTENDED)
+
+    results = await bulk(acme, *(user(str(number), f"u{number}") for number in range(10)))
+
+    statuses = [one["status"] for one in results]
+    assert statuses[:5] == ["201"] * 5, "two for the request, two for each operation"
+    assert set(statuses[5:]) <= {"201", "429"}
+    assert statuses.count("429") >= 3
+
+
+async def test_what_is_kept_of_it_names_nobody(acme: ScimClient, service_database: Database) -> None:
+    """A bulk request has no single resource whose deletion would erase it, so its values are never kept."""
+    (result,) = await bulk(acme, user("u", "secretive@acme.example", password="t0p"))
+    tenant = await tenants.find_tenant(service_database, slug_of(acme))
+    for _ in range(50):
+        async with service_database.transaction(tenant.id) as tx:
+            rows = await tx.fetch("SELECT request_body, response_body, kind FROM rollhouse.requests WHERE path LIKE '%/Bulk'")
+        if rows:
+            break
+    assert id_of(result)
+    assert all("secretive" not in str(tuple(row)) and row["kind"] == "updated" for row in rows)
