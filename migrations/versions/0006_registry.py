@@ -138,7 +138,7 @@ WRITING = (
     """
     CREATE FUNCTION rollhouse.create_resource(
         p_tenant uuid, p_actor text, p_request_id text, p_type text, p_id uuid, p_document text, p_comparable jsonb,
-        p_attributes text[], p_keys text[], p_unique boolean[], p_members uuid[], p_names text[], p_registry bigint,
+        p_attributes text[], p_keys text[], p_unique boolean[], p_members uuid[], p_names text[], p_registry bigint, p_is_strict boolean,
         OUT created timestamptz, OUT unknown uuid[])
     LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
     DECLARE
@@ -153,6 +153,9 @@ WRITING = (
         SELECT p_tenant, p_type, a, k, p_id, u FROM unnest(p_attributes, p_keys, p_unique) AS entry (a, k, u);
         IF cardinality(p_members) > 0 THEN
             SELECT m.added, m.unknown INTO joined, unknown FROM rollhouse.add_members(p_tenant, p_id, p_members) m;
+            IF p_is_strict AND cardinality(unknown) > 0 THEN
+                RAISE EXCEPTION 'some of the members do not exist: %', left(array_to_string(unknown, ', '), 200) USING ERRCODE = 'RH423';
+            END IF;
         END IF;
         PERFORM rollhouse.count_resources(p_tenant, p_type, 1);
         PERFORM rollhouse.append_audit(p_tenant, p_actor, p_request_id, 'resource.created', p_type, p_id::text, p_names, joined, NULL, NULL, p_document);
@@ -162,7 +165,7 @@ WRITING = (
     CREATE FUNCTION rollhouse.update_resource(
         p_tenant uuid, p_actor text, p_request_id text, p_type text, p_id uuid, p_expected bigint, p_document text, p_comparable jsonb,
         p_attributes text[], p_keys text[], p_unique boolean[], p_gone_attributes text[], p_gone_keys text[],
-        p_clear_members boolean, p_add_members uuid[], p_remove_members uuid[], p_names text[], p_registry bigint,
+        p_clear_members boolean, p_add_members uuid[], p_remove_members uuid[], p_names text[], p_registry bigint, p_is_strict boolean,
         OUT version bigint, OUT created timestamptz, OUT last_modified timestamptz, OUT unknown uuid[])
     LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
     DECLARE
@@ -193,6 +196,9 @@ WRITING = (
         END LOOP;
         IF cardinality(p_add_members) > 0 THEN
             SELECT m.added, m.unknown INTO joined, unknown FROM rollhouse.add_members(p_tenant, p_id, p_add_members) m;
+            IF p_is_strict AND cardinality(unknown) > 0 THEN
+                RAISE EXCEPTION 'some of the members do not exist: %', left(array_to_string(unknown, ', '), 200) USING ERRCODE = 'RH423';
+            END IF;
         END IF;
         IF p_document IS NULL AND cardinality(joined) + cardinality(left_members) = 0 THEN
             IF p_expected <> version THEN
@@ -229,7 +235,7 @@ WRITING = (
     LANGUAGE sql
     BEGIN ATOMIC
         SELECT c.created, c.unknown FROM rollhouse.create_resource(p_tenant, p_actor, p_request_id, p_type, p_id, p_document, p_comparable,
-            p_attributes, p_keys, p_unique, p_members, p_names, 0::bigint) c;
+            p_attributes, p_keys, p_unique, p_members, p_names, 0::bigint, false) c;
     END
     """,
     """
@@ -242,8 +248,50 @@ WRITING = (
     BEGIN ATOMIC
         SELECT u.version, u.created, u.last_modified, u.unknown FROM rollhouse.update_resource(p_tenant, p_actor, p_request_id, p_type, p_id, p_expected,
             p_document, p_comparable, p_attributes, p_keys, p_unique, p_gone_attributes, p_gone_keys, p_clear_members, p_add_members, p_remove_members,
-            p_names, 0::bigint) u;
+            p_names, 0::bigint, false) u;
     END
+    """,
+)
+
+DELETION = (
+    # As in the migration 0003; a change of the registry that has read the resource must not give keys to one that is gone.
+    """
+    CREATE OR REPLACE FUNCTION rollhouse.delete_resource(p_tenant uuid, p_actor text, p_request_id text, p_type text, p_id uuid, p_expected bigint) RETURNS void
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    DECLARE
+        changed_group uuid;
+        parted uuid[] := '{}';
+        was text;
+    BEGIN
+        PERFORM set_config('rollhouse.tenant', p_tenant::text, true);
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended('registry:' || p_tenant::text, 0));
+        -- The groups lose a member, so their versions change; in order of id against deadlocks.
+        FOR changed_group IN SELECT m.group_id FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.member_id = p_id AND m.group_id <> p_id ORDER BY m.group_id LOOP
+            UPDATE rollhouse.resources r
+            SET version = r.version + 1, last_modified = greatest(date_trunc('milliseconds', clock_timestamp()), r.last_modified)
+            WHERE r.tenant_id = p_tenant AND r.id = changed_group;
+            parted := parted || changed_group;
+        END LOOP;
+        IF p_type = 'Group' THEN
+            parted := parted || ARRAY(SELECT m.member_id FROM rollhouse.memberships m WHERE m.tenant_id = p_tenant AND m.group_id = p_id);
+        END IF;
+        DELETE FROM rollhouse.resources r
+        WHERE r.tenant_id = p_tenant AND r.id = p_id AND r.resource_type = p_type AND (p_expected IS NULL OR r.version = p_expected)
+        RETURNING r.document INTO was;
+        IF NOT FOUND THEN
+            PERFORM FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = p_id AND r.resource_type = p_type;
+            IF FOUND THEN
+                RAISE EXCEPTION 'the version is another' USING ERRCODE = 'RH412';
+            END IF;
+            RAISE EXCEPTION 'no such resource' USING ERRCODE = 'RH404';
+        END IF;
+        INSERT INTO rollhouse.erasures (tenant_id, resource_id, looked_for)
+        SELECT p_tenant, p_id, ARRAY(SELECT substr(sha256(convert_to(k.key, 'UTF8')), 1, 16) FROM rollhouse.resource_keys k
+            WHERE k.tenant_id = p_tenant AND k.resource_id = p_id);
+        DELETE FROM rollhouse.resource_keys k WHERE k.tenant_id = p_tenant AND k.resource_id = p_id;
+        PERFORM rollhouse.count_resources(p_tenant, p_type, -1);
+        PERFORM rollhouse.append_audit(p_tenant, p_actor, p_request_id, 'resource.deleted', p_type, p_id::text, NULL, NULL, parted, was, NULL);
+    END $$
     """,
 )
 
@@ -265,5 +313,5 @@ def upgrade() -> None:
         op.execute(
             f"CREATE POLICY tenant_isolation ON rollhouse.{table} USING (tenant_id = rollhouse.current_tenant()) WITH CHECK (tenant_id = rollhouse.current_tenant())"
         )
-    for statement in (*REGISTRY, ALL_GROUPS, *READING, *WRITING, *GRANTS):
+    for statement in (*REGISTRY, ALL_GROUPS, *READING, *WRITING, *DELETION, *GRANTS):
         op.execute(statement)

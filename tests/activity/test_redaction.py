@@ -47,6 +47,19 @@ def test_passwords_and_other_peoples_names_are_not_kept(body: dict) -> None:
     assert BLANK in text or "display" not in text.lower().replace('displayname":"all', "")
 
 
+@pytest.mark.threat("T27")
+@pytest.mark.parametrize("name", ["pin", "pin-", "pin$", "pin_2", "p-i-n", "$ref"])
+def test_a_hidden_name_is_found_whatever_it_is_made_of_and_no_neighbour_with_it(name: str) -> None:
+    """A name has letters, digits, -, _ and $ (RFC 7643 section 2.1)."""
+    body = {"a": {name: "t0p"}, f"{name}-x": "kept1", f"x{name}": "kept2", "Operations": [{"op": "add", "path": f"urn:x:y:{name}", "value": "t0p"}]}
+    text, _ = redact(json.dumps(body).encode(), frozenset({name}))
+
+    assert text is not None
+    assert "t0p" not in text
+    assert "kept1" in text
+    assert "kept2" in text
+
+
 def test_what_is_no_json_or_too_large_is_only_counted() -> None:
     assert redact(b"") == (None, None)
     assert redact(b"{nothing") == ("(8 bytes that are not JSON)", None)

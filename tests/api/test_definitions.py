@@ -140,3 +140,12 @@ async def test_an_export_carries_definitions(service: Serving, acme: ScimClient,
     refused = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert '"se.rial" cannot be the name' in refused.stderr
+
+
+async def test_memberships_are_no_type_of_the_admin_api(operator: ApiClient, acme: ScimClient) -> None:
+    base = f"/tenants/{slug_of(acme)}"
+    assert (await operator.request("PUT", f"{base}/profile", json={"group_members": True})).status_code == 200
+
+    detail = problem(await operator.get(f"{base}/resources/GroupMember"), 404)["detail"]
+    assert detail.endswith("it has User, Group.")
+    assert set((await operator.get(f"{base}/usage")).json()["resources"]) == {"User", "Group"}

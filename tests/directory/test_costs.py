@@ -171,8 +171,8 @@ async def test_adding_or_removing_a_member_touches_a_few_rows_of_a_large_group(s
     group, member = ids[0], ids[2500]
     arguments = (groups.tenant_id, "cli", "r", "Group", group, None, None, None, [], [], [], [], [], False)
     for _ in range(8):  # long enough for a plan to be kept
-        added = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [member], [], [], 0)
-        removed = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [], [member], [], 0)
+        added = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [member], [], [], 0, False)
+        removed = await _touched(groups.database, groups.tenant_id, resources._UPDATE, *arguments, [], [member], [], 0, False)
         assert added < 40
         assert removed < 40
 

@@ -54,6 +54,19 @@ async def found(database: Database, tenant: Tenant, text: str) -> list[str]:
     return [str(record.id) for record in page.records]
 
 
+async def everything(database: Database, tenant: Tenant) -> list[list[tuple[Any, ...]]]:
+    """Every row that a change of definitions may touch."""
+    columns = {
+        "resources": "id, version, document, last_modified",
+        "resource_keys": "resource_id, attribute, key, is_unique",
+        "audit": "action, target_id",
+        "schemas": "*",
+        "resource_types": "*",
+    }
+    async with database.transaction(tenant.id) as tx:
+        return [sorted((tuple(row) for row in await tx.fetch(f"SELECT {names} FROM rollhouse.{table}")), key=str) for table, names in columns.items()]
+
+
 async def test_what_was_kept_opaquely_is_read_by_the_new_schema(database: Database, tenant: Tenant) -> None:
     """Text booleans and numbers that came before the schema become what it declares; keys are there at once."""
     ann = await add(database, tenant, "ann", **{BADGE_URN: {"serial": 17, "valid": "True", "level": "3"}})
@@ -94,6 +107,7 @@ async def test_what_a_resource_does_not_fit_is_refused_and_nothing_is_changed(
     ids = [await add(database, tenant, f"u{number}", **{BADGE_URN: {"serial": "same"}}) for number in range(3)]
     bare = await add(database, tenant, "bare")
     edit = extending(badge(*attributes), required=required)
+    before = await everything(database, tenant)
 
     offences = await registries.try_definitions(database, tenant, edit, cause=UNATTENDED)
     with pytest.raises(DoesNotFit) as refusal:
@@ -105,17 +119,26 @@ async def test_what_a_resource_does_not_fit_is_refused_and_nothing_is_changed(
     assert all(reason in one.reason for one in offences), offences
     assert str(offences[0].id) in refusal.value.detail
     assert (await tenants.find_tenant(database, tenant.slug)).registry == 0
-    assert (await resources.get_resource(await scope_now(database, tenant), ids[0], with_relation=False)).version == 1
+    assert await everything(database, tenant) == before
 
 
-async def test_a_trial_changes_nothing(database: Database, tenant: Tenant) -> None:
-    await add(database, tenant, "ann", **{BADGE_URN: {"serial": "1"}})
-    before = await audit.list_entries(database, tenant.id)
+async def test_neither_a_trial_nor_a_refusal_rewrites_what_fits(database: Database, tenant: Tenant) -> None:
+    """Of three, one fits and would be rewritten, one fits as it is, and one does not fit."""
+    await add(database, tenant, "ann", **{BADGE_URN: {"level": "1"}})
+    await add(database, tenant, "bob", **{BADGE_URN: {"level": 2}})
+    good, bad = badge({"name": "level", "type": "integer", "indexed": True}), {BADGE_URN: {"level": "tall"}}
+    before = await everything(database, tenant)
 
-    assert await registries.try_definitions(database, tenant, extending(badge({"name": "serial", "uniqueness": "server"})), cause=UNATTENDED) == []
+    assert await registries.try_definitions(database, tenant, extending(good), cause=UNATTENDED) == []
+    assert await everything(database, tenant) == before
 
-    assert (await registries.read_definitions(database, tenant.id))[0] == Definitions()
-    assert await audit.list_entries(database, tenant.id) == before
+    cy = await add(database, tenant, "cy", **bad)
+    before = await everything(database, tenant)
+    assert [str(one.id) for one in await registries.try_definitions(database, tenant, extending(good), cause=UNATTENDED)] == [cy]
+    assert await everything(database, tenant) == before
+    with pytest.raises(DoesNotFit):
+        await change(database, tenant, extending(good))
+    assert await everything(database, tenant) == before
 
 
 async def test_tightening_and_loosening(database: Database, tenant: Tenant) -> None:
@@ -133,7 +156,7 @@ async def test_tightening_and_loosening(database: Database, tenant: Tenant) -> N
     assert await found(database, tenant, f'{BADGE_URN}:serial eq "2"') == sorted([two, third])
     with pytest.raises(DoesNotFit):
         await change(database, tenant, extending(badge({"name": "serial", "uniqueness": "server"})))
-    assert one
+    assert await found(database, tenant, f'{BADGE_URN}:serial eq "1"') == [one]
 
 
 async def test_removal_waits_until_nobody_needs_it(database: Database, tenant: Tenant) -> None:
@@ -206,6 +229,38 @@ async def test_no_write_slips_between_a_change_and_its_keys(database: Database, 
             f"{BADGE_URN}:serial".lower(),
         )
     assert (row["keys"], row["held"]) == (len(written), len(written))
+
+
+async def test_who_is_deleted_during_a_change_leaves_no_key(database: Database, tenant: Tenant) -> None:
+    people = [await add(database, tenant, f"u{number}", **{BADGE_URN: {"serial": f"s{number}"}}) for number in range(60)]
+
+    async def delete_all() -> None:
+        for one in people:
+            await resources.delete_resource(await scope_now(database, tenant), one, expected=None)
+
+    deleting = asyncio.create_task(delete_all())
+    marked = False
+    while not deleting.done():
+        marked = not marked
+        await change(database, tenant, extending(badge({"name": "serial", "indexed": marked})))
+    await deleting
+
+    _, keys, *_ = await everything(database, tenant)
+    assert keys == []
+
+
+async def test_a_trial_loses_no_write(database: Database, tenant: Tenant) -> None:
+    trials = [
+        registries.try_definitions(database, tenant, extending(badge({"name": "serial", "uniqueness": "server"}, {"name": f"a{at}"})), cause=UNATTENDED)
+        for at in range(5)
+    ]
+    trying = asyncio.gather(*trials)
+    written = [await add(database, tenant, f"u{number}", **{BADGE_URN: {"serial": f"s{number}"}}) for number in range(20)]
+
+    assert await trying == [[]] * 5
+    kept, keys, *_ = await everything(database, tenant)
+    assert sorted(str(row[0]) for row in kept) == sorted(written)
+    assert not [row for row in keys if row[1].startswith(BADGE_URN.lower())], "what is tried gives no keys"
 
 
 async def test_one_tenants_registry_is_nobody_elses(database: Database, tenant: Tenant, other_tenant: Tenant) -> None:

@@ -83,10 +83,14 @@ def fuzz_message(data: bytes) -> None:
     except ScimError as refusal:
         _answer(refusal)
     else:
-        waiting = dict(enumerate(request.operations))
-        while waiting:
-            for at in bulk.next_together(waiting):
-                encode([bulk.without_references(waiting[at].data), bulk.resolved(waiting.pop(at).data, {"a": "b"})])
+        needs = bulk.needs_of(request.operations)
+        while needs:
+            for at in bulk.next_together(needs):
+                del needs[at]
+                one = request.operations[at]
+                encode([bulk.without_references(one.data), bulk.resolved(one.data, {"a": "b"})])
+            for needed in needs.values():
+                needed.intersection_update(needs)
     for read in (_define_schema, _define_type):
         try:
             read(decode_object(data))

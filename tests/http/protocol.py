@@ -7,7 +7,9 @@ from rollhouse.directory import registries
 from rollhouse.journal.audit import UNATTENDED
 from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
 from rollhouse.scim.profile import Profile
-from rollhouse.tenancy import tenants
+from rollhouse.tenancy import credentials, tenants
+from rollhouse.tenancy.secrets import Peppers
+from tests.conftest import PEPPER
 from tests.servers.service import ScimClient
 
 THING_URN = "urn:example:params:scim:schemas:Thing"
@@ -57,6 +59,17 @@ def slug_of(client: ScimClient) -> str:
 async def define(database: Database, client: ScimClient, edit: Any) -> None:
     tenant = await tenants.find_tenant(database, slug_of(client))
     await registries.change_definitions(database, tenant, edit, cause=UNATTENDED, action="schema.defined", target=("Schema", "x"))
+    await _be_new(database, client)
+
+
+async def _be_new(database: Database, client: ScimClient) -> None:
+    """Give the client a secret that the service has never seen: what it believes of an old one may be some moments old."""
+    tenant = await tenants.find_tenant(database, slug_of(client))
+    for old in await credentials.list_secrets(database, tenant):
+        await credentials.revoke_secret(database, tenant, str(old.id), cause=UNATTENDED)
+    made = await credentials.create_secret(database, Peppers.parse(PEPPER), tenant, cause=UNATTENDED)
+    client.secret = made.minted.secret
+    client.http.headers["authorization"] = f"Bearer {client.secret}"
 
 
 def things(known: Definitions) -> Definitions:
@@ -70,6 +83,7 @@ async def define_things(database: Database, client: ScimClient) -> None:
 
 async def set_profile(database: Database, client: ScimClient, **choices: Any) -> None:
     await tenants.set_profile(database, slug_of(client), Profile(**choices), cause=UNATTENDED)
+    await _be_new(database, client)
 
 
 def thing(**attributes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.scim.errors import NotFound
 from rollhouse.tenancy import credentials, tenants
 from rollhouse.tenancy.secrets import Peppers
 from tests.conftest import PEPPER
@@ -49,7 +50,7 @@ async def test_without_a_subject_there_is_no_me(acme: ScimClient) -> None:
 
 async def test_a_secret_speaks_for_a_resource_of_its_tenant_alone(acme: ScimClient, globex: ScimClient, service: Serving, service_database: Database) -> None:
     foreign = await globex.create_user(userName="bob")
-    with pytest.raises(Exception, match="no resource"):
+    with pytest.raises(NotFound, match="no resource"):
         await speaking_for(acme, service_database, foreign["id"])
 
 
@@ -158,6 +159,8 @@ async def test_memberships_are_resources_where_the_tenant_wants_it(acme: ScimCli
     for body in ({"group": {"value": UNKNOWN}, "member": {"value": users[4]}}, {"group": {"value": group["id"]}, "member": {"value": UNKNOWN}}, {"group": {}}):
         assert (await acme.post("/GroupMembers", body)).json()["scimType"] == "invalidValue", body
     assert (await acme.put(path, made.json())).status_code == 405
+    assert (await acme.delete(path, headers={"if-match": 'W/"7"'})).status_code == 412
+    assert (await acme.get(path)).status_code == 200
     assert (await acme.delete(path)).status_code == 204
     assert (await acme.delete(path)).status_code == 404
     assert len((await acme.get_group(group["id"]))["members"]) == 4
@@ -173,3 +176,22 @@ async def test_a_query_at_the_root_leaves_memberships_out(acme: ScimClient, serv
     await set_profile(service_database, acme, group_members=True)
 
     assert (await acme.get("/")).json()["totalResults"] == 2
+
+
+async def test_a_strict_tenant_takes_a_members_list_wholly_or_not_at_all(acme: ScimClient, service_database: Database) -> None:
+    await set_profile(service_database, acme, strict=True)
+    user = await acme.create_user(userName="ann")
+    schemas = ["urn:ietf:params:scim:schemas:core:2.0:Group"]
+    group = await acme.create_group(displayName="g")
+    both = [{"value": user["id"]}, {"value": UNKNOWN}]
+
+    refusals = [
+        await acme.post("/Groups", {"schemas": schemas, "displayName": "h", "members": both}),
+        await acme.patch_operations(f"/Groups/{group['id']}", {"op": "add", "path": "members", "value": both}),
+        await acme.put(f"/Groups/{group['id']}", {"schemas": schemas, "displayName": "i", "members": both}),
+    ]
+
+    for one in refusals:
+        assert (one.status_code, one.json()["scimType"]) == (400, "invalidValue"), one.text
+        assert UNKNOWN in one.json()["detail"]
+    assert (await acme.get("/Groups")).json()["Resources"] == [group]

@@ -74,6 +74,17 @@ async def test_filters_sorting_and_searches_are_crawled_too(acme: ScimClient, se
     assert "nextCursor" not in second
 
 
+async def test_a_crawl_by_long_texts_ends(acme: ScimClient, service_database: Database) -> None:
+    """A position is bounded whatever is sorted by: two texts that are alike for 512 characters come in order of id."""
+    alike = [(await acme.create_user(userName=f"a{number}", title="x" * 4000 + str(9 - number)))["id"] for number in range(3)]
+    first = (await acme.create_user(userName="b", title="a" * 4000))["id"]
+
+    found, pages = await crawl(acme, count=1, sortBy="title")
+
+    assert found == [first, *alike]
+    assert all(len(page["nextCursor"]) < 2000 for page in pages[:-1])
+
+
 async def test_a_crawl_of_everything_goes_from_type_to_type(acme: ScimClient, service_database: Database) -> None:
     ids = await some_users(acme, service_database, 5)
     groups = [(await acme.create_group(displayName=f"g{number}"))["id"] for number in range(3)]

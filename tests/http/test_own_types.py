@@ -124,6 +124,9 @@ async def test_returned(maker: ScimClient) -> None:
     patched = await maker.patch_operations(path, {"op": "replace", "path": "onRequest", "value": "q"})
     assert patched.json()["onRequest"] == "q"
     assert "onRequest" not in (await maker.patch_operations(path, {"op": "replace", "path": "height", "value": 1})).json()
+    assert "onRequest" not in (await maker.patch_operations(path, {"op": "replace", "path": "colour", "value": "red"})).json()
+    found = (await maker.post("/Things/.search", {"filter": "onRequest pr"})).json()["Resources"]
+    assert [(each["id"], "onRequest" in each) for each in found] == [(one["id"], False)], "a search writes nothing"
     asked = (await maker.get(path, params={"attributes": "onRequest"})).json()
     assert {name for name in asked if name not in ("id", "schemas")} == {"onRequest", "always"}
     without = (await maker.get(path, params={"excludedAttributes": "always,colour"})).json()

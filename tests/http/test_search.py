@@ -78,3 +78,11 @@ async def test_an_element_that_does_not_say_is_not_the_primary_one(acme: ScimCli
     assert await found('emails[value eq "a@x" and primary eq false]') == []
     assert await found("emails.primary ne false") == ["bob"]
     assert await found("emails.primary eq true") == ["ann", "bob"]
+
+
+async def test_at_the_root_a_filter_must_fit_each_type_that_has_the_attribute(acme: ScimClient) -> None:
+    await acme.create_user(userName="ann")
+    await acme.create_group(displayName="b")
+
+    for text in ("active gt true", 'name eq "x"', 'password eq "x"', 'active co "t" or displayName eq "b"'):
+        assert (await acme.get("/", params={"filter": text})).json()["scimType"] == "invalidFilter", text

@@ -7,7 +7,7 @@ import pytest
 from rollhouse.scim.definitions import ATTRIBUTES_LIMIT, INDEXED_LIMIT, Definitions, described, read_resource_type, read_schema
 from rollhouse.scim.errors import InvalidValue, NotFound
 from rollhouse.scim.registry import STANDARD
-from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP_URN, USER_URN
+from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP_MEMBER, GROUP_URN, USER_URN
 
 URN = "urn:example:params:scim:schemas:Badge"
 
@@ -52,6 +52,10 @@ def test_what_schemas_shows_can_be_sent_back() -> None:
         (schema(id="urn:ietf:params:scim:api:messages:2.0:Badge"), "is a URN"),
         (schema(id=USER_URN), "is there for every tenant"),
         (schema(id=ENTERPRISE_URN.upper()), "is there for every tenant"),
+        (schema(id="urn:ietf:params:scim:schemas:core:2.0:Schema"), "is there for every tenant"),
+        (schema(id=GROUP_MEMBER.schema.id), "is there for every tenant"),
+        (schema(description="x" * 70_000), "larger than 65536 bytes"),
+        (schema({"name": "a", "canonicalValues": [str(number) for number in range(101)]}), "more than 100 canonicalValues"),
         (schema(attributes=[]), "needs at least one"),
         (schema(attributes="serial"), "cannot be taken"),
         (schema(nonsense=1), 'the unknown member "nonsense"'),
@@ -97,6 +101,7 @@ def test_what_is_no_schema_is_refused_with_its_place(definition: Any, words: str
         (kind(endpoint="/Bulk"), "is not taken"),
         (kind(endpoint="/a/b"), "is not taken"),
         (kind(endpoint="/Me"), "is not taken"),
+        (kind(name="GroupMember"), "is not taken"),
         (kind(name="User"), "for every tenant"),
         (kind(name="User", endpoint="/Users"), "for every tenant"),
         (kind(extensions=[]), 'the unknown member "extensions"'),
@@ -110,6 +115,13 @@ def test_what_is_no_resource_type_is_refused(definition: Any, words: str) -> Non
     assert words in refusal.value.detail
 
 
+def _large(count: int) -> Definitions:
+    known = Definitions()
+    for number in range(count):
+        known = known.with_schema(read_schema(schema(id=f"{URN}{number}", description="x" * 60_000)))
+    return known
+
+
 BADGE = Definitions().with_schema(read_schema(schema()))
 NOTE_URN = "urn:example:params:scim:schemas:Note"
 NOTE = read_schema(schema(id=NOTE_URN, name="Note"))
@@ -118,6 +130,7 @@ NOTE = read_schema(schema(id=NOTE_URN, name="Note"))
 @pytest.mark.parametrize(
     ("definitions", "words"),
     [
+        (_large(5), "262144 bytes together"),
         (Definitions().with_type(read_resource_type(kind())), "add it first"),
         (BADGE.with_type(read_resource_type(kind(schemaExtensions=[{"schema": NOTE_URN}]))), "add it first"),
         (BADGE.with_type(read_resource_type(kind(schemaExtensions=[{"schema": URN}]))), "names a schema twice"),

@@ -28,7 +28,10 @@ class _Names(msgspec.Struct, frozen=True):
 def _names(hidden: frozenset[str]) -> _Names:
     either = "|".join(re.escape(name) for name in sorted(hidden))
     suspects = (b"\\", *sorted(name.encode() for name in {*hidden, *_OTHERS}))
-    return _Names(re.compile(rf"\b(?:{either})\b", re.IGNORECASE), re.compile(rf"(?:urn:[A-Za-z0-9:.]{{1,200}}:)?(?:{either})", re.IGNORECASE), suspects)
+    # The edges of a name by the grammar of RFC 7643 section 2.1, in which - and $ are parts of names.
+    return _Names(
+        re.compile(rf"(?<![\w$-])(?:{either})(?![\w$-])", re.IGNORECASE), re.compile(rf"(?:urn:[A-Za-z0-9:.]{{1,200}}:)?(?:{either})", re.IGNORECASE), suspects
+    )
 
 
 _ABOUT = frozenset(("op", "path", "schemas", "status", "scimtype"))

@@ -25,7 +25,8 @@ from rollhouse.conformance.suites import run_suites
 def conformance(invocation: Invocation, url: str | None, secret_file: Path | None, secret: str | None, only: str) -> None:
     """Hold a SCIM server to what RFC 7643, 7644 and 9865 require of it, and run scim2-tester and scim-sanity where they are installed.
 
-    It makes resources and deletes them again: use a tenant for tests. A tenant of ours passes all of it with `rollhouse tenant profile SLUG --strict`.
+    It makes resources and deletes them again: use a tenant for tests, of ours one that is strict (`rollhouse tenant profile SLUG --strict`).
+    What such a tenant does otherwise than required, and why, stands in docs/conformance-report.md.
     Exit code 1 if a MUST is broken.
     """
     if not wanted(only):

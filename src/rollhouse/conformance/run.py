@@ -13,7 +13,7 @@ CHECK_SECONDS = 120
 
 
 async def run_checks(url: str, secret: str, *, only: str = "", progress: Callable[[], None] | None = None) -> list[Verdict]:
-    """A verdict for each requirement whose id begins with `only`; the server is left as it was found, but for what it keeps of deleted resources.
+    """A verdict for each requirement whose id begins with `only`; what was made is deleted again.
 
     Raises:
         Unreachable: the server gives no answer, or lets nobody make a user.

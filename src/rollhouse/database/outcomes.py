@@ -55,6 +55,9 @@ def meaning(error: Exception) -> ScimError | None:
     if state == "RH422":
         unknown = str(error).partition(": ")[2]
         return InvalidValue(f"None of the members exists in this tenant ({unknown}). Create the users first, then send the members again.")
+    if state == "RH423":
+        unknown = str(error).partition(": ")[2]
+        return InvalidValue(f"This tenant is strict, and some of the members do not exist in it ({unknown}). Leave them out, or create them first.")
     if state in _REFUSED:
         kind, detail = _REFUSED[state]
         return kind(detail)

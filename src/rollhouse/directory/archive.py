@@ -27,9 +27,6 @@ LINE_BYTES_LIMIT = 16 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 MANIFEST_SUFFIX = ".manifest.json"
 _ECHO_LIMIT = 100
-_OWN_MEMBERS = frozenset({"id", "meta", "members", "groups"})
-"""What is kept beside a document, never in it."""
-
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -269,7 +266,7 @@ def _check_resource(line: StoredResource, registry: Registry) -> None:
     required = {attribute.name for attribute in resource_type.schema.attributes if attribute.required} | {"schemas"}
     if missing := sorted(required - document.keys()):
         raise InvalidValue(f"the document lacks {', '.join(missing)}.")
-    if extra := sorted(_OWN_MEMBERS & document.keys()):
+    if extra := sorted({"id", "meta", resource_type.relation or "id"} & document.keys()):
         raise InvalidValue(f"the document holds {', '.join(extra)}, which are kept beside it.")
     if _NUL.search(bytes(line.document)):
         raise InvalidValue("the document holds a character that cannot be stored.")

@@ -10,12 +10,13 @@ from rollhouse.directory.queries import Position
 from rollhouse.directory.scopes import Page, Query, Scope
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.conditions import All, Compared, Condition
-from rollhouse.scim.errors import InvalidFilter, InvalidValue, NotFound, TooMany, Uniqueness, quoted
+from rollhouse.scim.errors import InvalidFilter, InvalidValue, NotFound, PreconditionFailed, TooMany, Uniqueness, quoted
 from rollhouse.scim.memberships import is_resource_id
 from rollhouse.scim.messages import encode
 from rollhouse.scim.representation import Record, location
 from rollhouse.scim.schemas import GROUP, RESOURCE_TYPES
 
+VERSION = 1
 TIMEOUT_MILLISECONDS = 2000
 _NOBODY = UUID(int=0)
 _BY_NAME = {one.name: one for one in RESOURCE_TYPES}
@@ -122,12 +123,15 @@ async def create_member(scope: Scope, document: Document) -> Record:
     return _record(scope, rows[0])
 
 
-async def delete_member(scope: Scope, resource_id: str) -> None:
+async def delete_member(scope: Scope, resource_id: str, *, expected: int | None) -> None:
     """End the membership of that id.
 
     Raises:
         NotFound: there is none.
+        PreconditionFailed: `expected` is not the one version that a membership has.
     """
+    if expected not in (None, VERSION):
+        raise PreconditionFailed("A membership never changes: it has one version. Leave If-Match out, or send its ETag.")
     group, member = _parts(scope, resource_id)
     async with scope.database.transaction(scope.tenant_id) as tx:
         await tx.fetch(_LOCK_GROUP, scope.tenant_id, group, GROUP.name)
@@ -158,4 +162,4 @@ def _record(scope: Scope, row: Row) -> Record:
         "group": {"value": str(row["group_id"]), "$ref": location(scope.base_url, GROUP, row["group_id"])},
         "member": {"value": str(row["member_id"]), "$ref": location(scope.base_url, member_type, row["member_id"]), "type": member_type.name},
     }
-    return Record(f"{row['group_id']}.{row['member_id']}", encode(document).decode(), 1, None, None)
+    return Record(f"{row['group_id']}.{row['member_id']}", encode(document).decode(), VERSION, None, None)

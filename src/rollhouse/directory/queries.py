@@ -17,6 +17,8 @@ from rollhouse.scim.conditions import All, AnyOf, Compared, Condition, Element, 
 from rollhouse.scim.keys import KEY_BYTES_LIMIT, index_text
 from rollhouse.scim.memberships import is_resource_id
 
+SORTED_CHARACTERS = 512
+"""What of a text its place in a sorted list is decided by: a cursor carries it."""
 COMPILED_STATEMENTS = 1024
 """Bound of the cache of compiled texts; one per shape of filter, whatever its values."""
 
@@ -200,7 +202,8 @@ def _order(sort: Sort, rows: FromClause) -> ColumnElement[Any]:
 
 def _sort_value(sort: Sort, rows: FromClause) -> ColumnElement[Any]:
     if sort.field.source == "document":
-        return _sort_key(sort.field, rows)
+        key = _sort_key(sort.field, rows)
+        return key if sort.field.kind == "number" else func.left(key, SORTED_CHARACTERS).collate("C")
     value: ColumnElement[Any] = {"created": rows.c.created, "lastmodified": rows.c.last_modified}.get(sort.field.source, rows.c.id)
     return value
 

@@ -69,7 +69,7 @@ async def measure(database: Database, tenant_id: UUID, registry: Registry) -> Us
     async with database.transaction(tenant_id) as tx:
         counts = {row[0]: row[1] for row in await tx.fetch(_COUNTS, tenant_id)}
         last = await tx.fetch(_LAST_WRITE, tenant_id)
-    return Usage({known.name: counts.get(known.name, 0) for known in registry.resource_types}, last[0]["at"] if last else None)
+    return Usage({known.name: counts.get(known.name, 0) for known in registry.resource_types if not known.is_membership}, last[0]["at"] if last else None)
 
 
 async def _page_of_related(scope: Scope, resource_id: str, statement: str, after: UUID | None, limit: int) -> list[Related]:

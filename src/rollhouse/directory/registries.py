@@ -1,9 +1,8 @@
 """The registries of tenants in the database: read and remembered, and changed under live data without a resource that no longer fits."""
 
-import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
@@ -113,6 +112,8 @@ class Registries:
             self._known[tenant.id] = known
             if len(self._known) > CACHE_ENTRIES:
                 self._known.popitem(last=False)
+        elif known is not STANDARD:
+            self._known.move_to_end(tenant.id)
         return known.with_group_members if tenant.profile.group_members else known
 
 
@@ -139,26 +140,33 @@ async def change_definitions(
         InvalidValue, NotFound: the definitions do not hold together.
     """
     async with _changing(database, tenant) as tx:
-        await tx.fetch(_HOLD, str(tenant.id))
         made = await _change(tx, edit, cause, progress)
         await audit.append(tx, cause, action, *target)
     return made
 
 
 async def try_definitions(database: Database, tenant: Tenant, edit: Edit, *, cause: Cause, progress: Progress | None = None) -> list[Offence]:
-    """What would be in the way of a change of definitions, at most 100 resources: all of it is done and undone. Raises as `change_definitions`."""
-    with contextlib.suppress(_Undone):
+    """What would be in the way of a change of definitions, at most 100 resources: all of it is done and undone, while the tenant's writes wait.
+
+    Raises:
+        InvalidValue, NotFound: as `change_definitions`.
+    """
+    try:
         async with _changing(database, tenant) as tx:
-            try:
-                await _change(tx, edit, cause, progress)
-            except DoesNotFit as refusal:
-                return refusal.offences
-            raise _Undone
-    return []
+            await _change(tx, edit, cause, progress)
+            raise _Undone  # noqa: TRY301 - it is the block that must end by it
+    except DoesNotFit as refusal:  # outside the transaction, which a refusal must end without effect
+        return refusal.offences
+    except _Undone:
+        return []
 
 
-def _changing(database: Database, tenant: Tenant) -> AbstractAsyncContextManager[Transaction]:
-    return database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS)
+@asynccontextmanager
+async def _changing(database: Database, tenant: Tenant) -> AsyncIterator[Transaction]:
+    """A transaction that holds the tenant's registry alone."""
+    async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
+        await tx.fetch(_HOLD, str(tenant.id))
+        yield tx
 
 
 async def _change(tx: Transaction, edit: Edit, cause: Cause, progress: Progress | None) -> Registry:
@@ -225,7 +233,8 @@ async def _fit_type(tx: Transaction, old: ResourceType, new: ResourceType, cause
                 rewritten.append((row["id"], row["document"], document, _reread(new, document, gone)))
             except BadRequest as error:
                 offences.append(Offence(new.name, row["id"], error.detail))
-        await _rewrite(tx, old, new, rewritten, cause)
+        if not offences:
+            await _rewrite(tx, old, new, rewritten, cause)
         if progress is not None:
             progress(len(rows))
         if len(rows) < BATCH:

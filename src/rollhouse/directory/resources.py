@@ -22,7 +22,7 @@ from rollhouse.scim.messages import encode
 from rollhouse.scim.patching import Operation, patch_document, patch_memberships, read_document, replace_document
 from rollhouse.scim.representation import Record
 from rollhouse.scim.schemas import ResourceType
-from rollhouse.scim.tolerances import Noted, Tolerance
+from rollhouse.scim.tolerances import Noted, Strict, Tolerance
 
 WRITE_TRIES = 20
 """Compare-and-swap attempts of one PATCH or PUT; each failure means that another writer got through."""
@@ -31,8 +31,8 @@ READ_TIMEOUT_MILLISECONDS = 2000
 
 _GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
 _FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
-_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 _DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"
 _TYPE_OF = "SELECT resource_type FROM rollhouse.resources WHERE tenant_id = $1 AND id = $2"
 _TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
@@ -142,6 +142,7 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         _member_ids(list(members.added), noted),
         sorted(document),
         scope.registry,
+        isinstance(noted, Strict),
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
@@ -184,7 +185,7 @@ async def delete_resource(scope: Scope, resource_id: str, *, expected: int | Non
         PreconditionFailed: `expected` is not the current version.
     """
     if scope.resource_type.is_membership:
-        await group_members.delete_member(scope, resource_id)
+        await group_members.delete_member(scope, resource_id, expected=expected)
         return
     cause = scope.cause
     await scope.database.call(_DELETE, scope.tenant_id, cause.actor, cause.request_id, scope.resource_type.name, _known_form(resource_id), expected)
@@ -253,6 +254,7 @@ async def _update(
         [UUID(member) for member in members.removed if is_resource_id(member)],
         sorted(_changed_names(before or {}, after or {})),
         scope.registry,
+        isinstance(noted, Strict),
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)

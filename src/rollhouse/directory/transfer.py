@@ -50,6 +50,7 @@ _INSERT_MEMBERSHIPS = (
     "INSERT INTO rollhouse.memberships (tenant_id, group_id, member_id, member_type)"
     " SELECT $1, g, m, t FROM unnest($2::uuid[], $3::uuid[], $4::text[]) AS line (g, m, t)"
 )
+_HOLD = "SELECT rollhouse.hold_registry($1, $2)"
 _TYPES = "SELECT id, resource_type FROM rollhouse.resources WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 _TAKEN = (
     "SELECT resource_type, attribute, key FROM rollhouse.resource_keys k WHERE tenant_id = $1 AND is_unique"
@@ -120,12 +121,13 @@ async def import_tenant(database: Database, tenant: Tenant, path: Path, *, cause
         raise Conflict(f"The tenant {tenant.slug} is being deleted, so nothing can be imported; see: rollhouse tenant restore {tenant.slug}")
     manifest = await asyncio.to_thread(check_export, path)
     tally = Tally()
+    revision = 0
     after, last_pair = _BEFORE_ALL, (_BEFORE_ALL, _BEFORE_ALL)
     for resources, memberships in _batches(path, tally):
         if (after, last_pair[0]) == (_BEFORE_ALL, _BEFORE_ALL):
-            await _import_definitions(database, tenant, tally, cause)
+            revision = await _import_definitions(database, tenant, tally, cause)
         if resources:
-            await _import_resources(database, tenant, tally.registry, resources, after, cause)
+            await _import_resources(database, tenant, msgspec.structs.replace(tally.registry, revision=revision), resources, after, cause)
             after = resources[-1][1].id
         if memberships:
             await _import_memberships(database, tenant, memberships, last_pair, cause)
@@ -174,26 +176,28 @@ def _batches(path: Path, tally: Tally) -> Iterator[tuple[list[tuple[int, StoredR
     yield resources, memberships
 
 
-async def _import_definitions(database: Database, tenant: Tenant, tally: Tally, cause: Cause) -> None:
-    """Give the tenant what the exported one had defined.
+async def _import_definitions(database: Database, tenant: Tenant, tally: Tally, cause: Cause) -> int:
+    """The revision of the tenant's registry, once the tenant has what the exported one had defined.
 
     Raises:
         Conflict: it has defined something else itself.
     """
     wanted = tally.header.definitions if tally.header is not None else Definitions()
-    there, _ = await registries.read_definitions(database, tenant.id)
+    there, registry = await registries.read_definitions(database, tenant.id)
     if there == wanted:
-        return
+        return registry.revision
     if there != Definitions():
         raise Conflict(f"The tenant {tenant.slug} has defined other schemas or resource types than the file. Import into an empty tenant.")
     target = "Tenant", str(tenant.id)
-    await registries.change_definitions(database, tenant, lambda _: wanted, cause=cause, action="tenant.definitions_imported", target=target)
+    made = await registries.change_definitions(database, tenant, lambda _: wanted, cause=cause, action="tenant.definitions_imported", target=target)
+    return made.revision
 
 
 async def _import_resources(database: Database, tenant: Tenant, registry: Registry, batch: list[tuple[int, StoredResource]], after: UUID, cause: Cause) -> None:
     """Store those resources of the batch that are not there yet: behind the id `after` the tenant holds the first of them, or none."""
     try:
         async with database.transaction(tenant.id, statement_timeout_milliseconds=TIMEOUT_MILLISECONDS) as tx:
+            await tx.fetch(_HOLD, tenant.id, registry.revision)
             there = [_resource(row) for row in await tx.fetch(_RESOURCES, tenant.id, after, len(batch))]
             missing = _missing(tenant, there, batch)
             if missing:

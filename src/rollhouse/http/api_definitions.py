@@ -157,6 +157,7 @@ async def set_profile(call: Call) -> Outcome:
     """Say how a tenant is answered; what is left out is as for every tenant. Effective within five seconds everywhere."""
     found = await tenants.set_profile(call.database, call.path("slug"), call.body(Profile), cause=call.cause, expected=call.expected_version)
     call.concerns = found.id
+    call.service.gate.forget(f"tenant:{found.id}")
     return Outcome(body=tenants.profile_view(found.profile), version=found.version)
 
 
@@ -174,6 +175,7 @@ def _schema_edit(asked: SchemaRequest) -> tuple[Schema, Edit]:
 
 async def _change(call: Call, tenant: Tenant, edit: Edit, action: str, target: tuple[str, str]) -> None:
     await registries.change_definitions(call.database, tenant, edit, cause=call.cause, action=action, target=target)
+    call.service.gate.forget(f"tenant:{tenant.id}")  # the other processes hear of it
 
 
 async def _tried(call: Call, edit: Edit) -> Outcome:

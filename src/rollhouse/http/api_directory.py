@@ -188,8 +188,9 @@ async def _scope(call: Call, resource_type: ResourceType | None = None) -> Scope
     registry = await call.service.registries.of(tenant)
     name = resource_type.name if resource_type is not None else call.path("resource_type")
     found = registry.by_name.get(name)
-    if found is None:
-        raise NotFound(f"The tenant has no resource type {quoted(name)}; it has {', '.join(registry.by_name)}.")
+    if found is None or found.is_membership:
+        there = ", ".join(one.name for one in registry.resource_types if not one.is_membership)
+        raise NotFound(f"The tenant has no resource type {quoted(name)}; it has {there}.")
     return Scope(call.database, tenant.id, found, call.service.public_url + tenant.path, call.cause, registry.revision)
 
 

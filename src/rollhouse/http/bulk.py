@@ -1,5 +1,6 @@
 """One bulk request at work: each operation a transaction and a charge of its own; circles of references made in two passes, or undone."""
 
+from collections.abc import Collection
 from typing import Any
 
 from rollhouse.directory import resources
@@ -7,8 +8,11 @@ from rollhouse.directory.scopes import Scope
 from rollhouse.http.exchange import COST_OF_WRITE, Exchange, version_in
 from rollhouse.scim import bulk, messages
 from rollhouse.scim.bulk import BulkOperation
-from rollhouse.scim.errors import Conflict, ScimError, quoted
+from rollhouse.scim.errors import Conflict, ScimError, TooManyRequests, Unavailable, quoted
 from rollhouse.scim.representation import Record, etag, location
+
+SPARE_SECONDS = 1.5
+"""How long before the end of a request's time no more operations are begun: what is done is answered, and what is not is told."""
 
 
 class Bulk:
@@ -27,18 +31,27 @@ class Bulk:
             BadRequest, PayloadTooLarge: as `read_bulk`; nothing was done.
         """
         request = bulk.read_bulk(message, self._exchange.noted, most=self._exchange.service.limits.bulk_operations)
-        waiting = dict(enumerate(request.operations))
-        errors = 0
-        while waiting and (request.fail_on_errors is None or errors < request.fail_on_errors):
-            together = bulk.next_together(waiting)
-            operations = {at: waiting.pop(at) for at in together}
-            first = operations[together[0]]
-            is_circle = len(together) > 1 or (first.method == "POST" and first.bulk_id in first.references)
-            done = await self._circle(operations) if is_circle else [await self._one(first)]
-            for at, result in zip(together, done, strict=True):
+        operations, needs, errors = request.operations, bulk.needs_of(request.operations), 0
+        while needs and (request.fail_on_errors is None or errors < request.fail_on_errors):
+            together = bulk.next_together(needs)
+            for at in together:
+                del needs[at]
+            for needed in needs.values():
+                needed.difference_update(together)
+            for at, result in zip(together, await self._do([operations[at] for at in together]), strict=True):
                 self._results[at] = result
                 errors += "response" in result
         return {"schemas": [bulk.BULK_RESPONSE_URN], "Operations": [self._results[at] for at in sorted(self._results)]}
+
+    async def _do(self, operations: list[BulkOperation]) -> list[dict[str, Any]]:
+        """What came of operations that come next together: one, or a circle."""
+        if self._exchange.seconds_left < SPARE_SECONDS:
+            late = Unavailable("The time of the request is over before this operation; send it again, alone or with fewer others.", retry_after_seconds=1)
+            return [self._refused(one, late) for one in operations]
+        (first, *others) = operations
+        if others or (first.method == "POST" and first.bulk_id in first.references):
+            return await self._circle(operations)
+        return [await self._one(first)]
 
     async def _one(self, operation: BulkOperation) -> dict[str, Any]:
         try:
@@ -46,21 +59,35 @@ class Bulk:
         except ScimError as error:
             return self._refused(operation, error)
 
-    async def _circle(self, operations: dict[int, BulkOperation]) -> list[dict[str, Any]]:
-        """POSTs that name each other: first made without those names, then given them; if one fails, all are undone and refused with 409."""
+    async def _circle(self, operations: list[BulkOperation]) -> list[dict[str, Any]]:
+        """POSTs that name each other: first made without those names, then given them; if one fails, all are undone and refused.
+
+        The refusal is 409, or what the service itself was too busy for, which is worth another try.
+        """
         made: list[tuple[BulkOperation, Scope, Record]] = []
         try:
-            for operation in operations.values():
+            for operation in operations:
+                self._require(operation, besides={str(one.bulk_id) for one in operations})
+            for operation in operations:
                 scope, record = await self._create(operation, bulk.without_references(bulk.resolved(operation.data, self._ids)))
                 made.append((operation, scope, record))
             return [await self._complete(*one) for one in made]
         except ScimError as error:
-            for operation, scope, record in reversed(made):
-                await resources.delete_resource(scope, str(record.id), expected=None)
-                self._ids.pop(str(operation.bulk_id), None)
-            names = ", ".join(quoted(one.bulk_id) for one in operations.values())
-            refusal = Conflict(f"The operations {names} name each other, and one of them failed: {error.detail}")
-            return [self._refused(operation, refusal) for operation in operations.values()]
+            left = [str(record.id) for operation, scope, record in reversed(made) if not await self._undo(operation, scope, record)]
+            names = ", ".join(quoted(one.bulk_id) for one in operations)
+            told = f"The operations {names} name each other, and one of them failed: {error.detail}"
+            told += f" These could not be deleted again: {', '.join(left)}." if left else ""
+            busy = isinstance(error, TooManyRequests | Unavailable)
+            return [self._refused(one, type(error)(told) if busy else Conflict(told)) for one in operations]
+
+    async def _undo(self, operation: BulkOperation, scope: Scope, record: Record) -> bool:
+        """Whether the resource that an operation has made is gone again."""
+        self._ids.pop(str(operation.bulk_id), None)
+        try:
+            await resources.delete_resource(scope, str(record.id), expected=None)
+        except ScimError:
+            return False
+        return True
 
     async def _complete(self, operation: BulkOperation, scope: Scope, record: Record) -> dict[str, Any]:
         data = bulk.resolved(operation.data, self._ids)
@@ -98,13 +125,13 @@ class Bulk:
         self._ids[str(operation.bulk_id)] = str(record.id)
         return scope, record
 
-    def _require(self, operation: BulkOperation) -> None:
-        """Hold an operation to what it refers to.
+    def _require(self, operation: BulkOperation, *, besides: Collection[str] = ()) -> None:
+        """Hold an operation to what it refers to, `besides` what is made together with it.
 
         Raises:
             Conflict: that failed, or is no operation of this request.
         """
-        missing = sorted(operation.references - self._ids.keys())
+        missing = sorted(operation.references - self._ids.keys() - {*besides})
         if missing:
             failed = [name for name in missing if name in self._failed]
             why = "failed" if failed else "is not in this request"

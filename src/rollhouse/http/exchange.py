@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from rollhouse.directory.queries import Position, Sort
 from rollhouse.directory.scopes import Query, Scope
 from rollhouse.http.answers import ScimRequest, header
@@ -20,7 +22,6 @@ from rollhouse.scim.errors import (
     BadRequest,
     InvalidCount,
     InvalidCursor,
-    InvalidFilter,
     InvalidSyntax,
     InvalidValue,
     NotFound,
@@ -30,7 +31,7 @@ from rollhouse.scim.errors import (
 )
 from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.keys import index_text
-from rollhouse.scim.messages import SEARCH_URN, check_schemas
+from rollhouse.scim.messages import SEARCH_URN, check_schemas, names_in
 from rollhouse.scim.projection import Projection
 from rollhouse.scim.registry import Registry
 from rollhouse.scim.schemas import ResourceType
@@ -67,6 +68,11 @@ class Exchange:
         self._deadline = deadline
         self._parameters: dict[str, str] | None = None
         self.base_url = service.public_url + tenant.path
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the request is answered with 503, whatever it is at."""
+        return self._deadline.at - time.monotonic()
 
     async def charge(self, cost: int) -> None:
         """Take the cost of the request from what the tenant may spend; all answers then say what is left.
@@ -141,25 +147,16 @@ class Exchange:
         """The same query for each resource type; an attribute that a type lacks has no value there (RFC 7644 section 3.4.2.1).
 
         Raises:
-            InvalidFilter: no type has it, or the filter is malformed.
+            InvalidFilter: no type has it, the filter is malformed, or does not fit one of the types that have it.
         """
-        found: list[tuple[Scope, Query]] = []
-        refusal = None
         types = [one for one in self.registry.resource_types if not one.is_membership]
-        for resource_type in types:
-            try:
-                found.append((self.scope_of(resource_type), self.query(resource_type, among=types)))
-            except InvalidFilter as error:
-                refusal = error
-        if refusal is not None and not found:
-            raise refusal
-        return found
+        return [(self.scope_of(one), self.query(one, among=types)) for one in types]
 
     def projection(self, resource_type: ResourceType) -> Projection:
         """Which attributes the answer is to show."""
-        body = self.read_body.lower() if resource_type.shown_on_request else b""
-        # What the body names it gives a value to, in whatever form: RFC 7643 section 7 has such an attribute in the answer then.
-        written = frozenset(one.index_name for one in resource_type.shown_on_request if one.leaf.key.encode() in body)
+        is_write = self._scope["method"] in ("POST", "PUT", "PATCH") and not self._scope["path"].endswith("/.search")
+        named = names_in(msgspec.json.decode(self.read_body)) if is_write and resource_type.shown_on_request else set()
+        written = frozenset(one.index_name for one in resource_type.shown_on_request if one.leaf.key in named)
         return Projection(resource_type, self.parameters.get("attributes"), self.parameters.get("excludedattributes"), written=written)
 
     def query(self, resource_type: ResourceType, *, among: Sequence[ResourceType] = ()) -> Query:

@@ -19,7 +19,10 @@ Json = Any
 
 
 class BulkOperation(msgspec.Struct, frozen=True):
-    """One operation: `endpoint` such as `Users`, and the id of the resource, None in a POST; `problem` is why it cannot even be tried."""
+    """One operation: `endpoint` such as `Users`, and the id of the resource, None in a POST.
+
+    `references` are the bulkIds of other operations that its data and its path name; `problem` is why it cannot even be tried.
+    """
 
     method: str
     endpoint: str = ""
@@ -27,12 +30,8 @@ class BulkOperation(msgspec.Struct, frozen=True):
     bulk_id: str | None = None
     data: Json = None
     version: str | None = None
+    references: frozenset[str] = frozenset()
     problem: BadRequest | None = None
-
-    @property
-    def references(self) -> set[str]:
-        """The bulkIds of other operations that its data and its path name."""
-        return references_in([self.data, self.resource_id])
 
 
 class BulkRequest(msgspec.Struct, frozen=True):
@@ -83,7 +82,8 @@ def _read_operation(operation: Json) -> BulkOperation:
             raise InvalidSyntax("The version of an operation is the text of an ETag.")
     except BadRequest as error:
         return msgspec.structs.replace(found, problem=error)
-    return msgspec.structs.replace(found, endpoint=endpoint, resource_id=resource_id, data=members.get("data"), version=version)
+    references = frozenset(references_in([members.get("data"), resource_id]))
+    return msgspec.structs.replace(found, endpoint=endpoint, resource_id=resource_id, data=members.get("data"), version=version, references=references)
 
 
 def _read_path(method: str, path: Json) -> tuple[str, str | None]:
@@ -131,18 +131,22 @@ def without_references(value: Json) -> Json:
     return value
 
 
-def next_together(waiting: dict[int, BulkOperation]) -> list[int]:
-    """The positions of the operations that come next: the first that waits for none of the others, or a circle of POSTs that wait for each other.
+def needs_of(operations: list[BulkOperation]) -> dict[int, set[int]]:
+    """For each operation, by position, the positions of those that make what it refers to."""
+    makers = {one.bulk_id: at for at, one in enumerate(operations) if one.method == "POST" and one.bulk_id is not None and one.problem is None}
+    return {at: {makers[name] for name in one.references if name in makers} for at, one in enumerate(operations)}
 
-    The order of the request is kept where references leave a choice; at most a walk over the references from each operation.
+
+def next_together(needs: dict[int, set[int]]) -> list[int]:
+    """The positions of the operations that come next of those that wait: the first that needs none of the others, or POSTs in a circle of needs.
+
+    The order of the request is kept where needs leave a choice; at most a walk over the needs from each operation.
     """
-    makers = {one.bulk_id: at for at, one in waiting.items() if one.method == "POST" and one.bulk_id is not None and one.problem is None}
-    needs = {at: {makers[name] for name in one.references if name in makers} for at, one in waiting.items()}
-    first = next((at for at in waiting if not needs[at]), None)
+    first = next((at for at, needed in needs.items() if not needed), None)
     if first is not None:
         return [first]
-    reached = {at: _reached(at, needs) for at in waiting}
-    start = min(waiting, key=lambda at: (len(reached[at]), at))
+    reached = {at: _reached(at, needs) for at in needs}
+    start = min(needs, key=lambda at: (len(reached[at]), at))
     return sorted(at for at in reached[start] if start in reached[at]) or [start]
 
 

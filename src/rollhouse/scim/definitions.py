@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from rollhouse.scim.errors import InvalidValue, NotFound, quoted
-from rollhouse.scim.registry import Registry
-from rollhouse.scim.schemas import COMMON, EXTERNAL_ID, RESOURCE_TYPES, Attribute, ResourceType, Schema
+from rollhouse.scim.registry import DISCOVERY, Registry
+from rollhouse.scim.schemas import COMMON, EXTERNAL_ID, GROUP_MEMBER, RESOURCE_TYPES, Attribute, ResourceType, Schema
 
 SCHEMAS_LIMIT = 50
 RESOURCE_TYPES_LIMIT = 20
@@ -15,6 +15,11 @@ ATTRIBUTES_LIMIT = 200
 """Attributes and sub-attributes of one schema."""
 INDEXED_LIMIT = 20
 """Indexed values of one resource type: each is a row more for every resource."""
+DEFINITION_BYTES_LIMIT = 65_536
+DEFINITIONS_BYTES_LIMIT = 262_144
+"""All schemas of a tenant together: what a process remembers of it."""
+VALUES_LIMIT = 100
+"""`canonicalValues` of one attribute."""
 RESERVED_ENDPOINTS = frozenset({"bulk", "me", "schemas", "resourcetypes", "serviceproviderconfig", "groupmembers"})
 
 _URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,\-.:=@;$_!*'%/]{1,200}", re.IGNORECASE)
@@ -118,6 +123,8 @@ class Definitions(msgspec.Struct, frozen=True):
         """
         if len(self.schemas) > SCHEMAS_LIMIT or len(self.resource_types) > RESOURCE_TYPES_LIMIT:
             raise InvalidValue(f"A tenant defines at most {SCHEMAS_LIMIT} schemas and {RESOURCE_TYPES_LIMIT} resource types.")
+        if sum(len(msgspec.json.encode(one)) for one in self.schemas.values()) > DEFINITIONS_BYTES_LIMIT:
+            raise InvalidValue(f"A tenant's schemas have at most {DEFINITIONS_BYTES_LIMIT} bytes together. Shorten their descriptions.")
         own = [one for name, one in self.resource_types.items() if name not in _KEPT]
         outlines = [self.resource_type(name) for name in _KEPT] + own
         endpoints = {one.name: one.endpoint for one in outlines}
@@ -152,8 +159,10 @@ def read_schema(definition: Definition) -> Schema:
     schema = _converted({"description": "", **{name: definition[name] for name in definition if name not in ("schemas", "meta")}}, Schema, "The schema")
     if _URN.fullmatch(schema.id) is None or schema.id.lower().startswith(_MESSAGES):
         raise InvalidValue(f"The id of a schema is a URN such as urn:example:params:scim:schemas:Badge, not {quoted(schema.id)}.")
-    if schema.id.lower() in _STANDARD_SCHEMAS:
+    if schema.id.lower() in _RESERVED_URNS:
         raise InvalidValue(f"The schema {schema.id} is there for every tenant and stays as it is; extend the resource type by a schema of your own.")
+    if len(msgspec.json.encode(definition)) > DEFINITION_BYTES_LIMIT:
+        raise InvalidValue(f"The schema is larger than {DEFINITION_BYTES_LIMIT} bytes. Shorten its descriptions, or split it.")
     if not schema.attributes:
         raise InvalidValue("The schema has no attributes; it needs at least one.")
     count = sum(1 + len(one.sub_attributes) for one in schema.attributes)
@@ -176,8 +185,8 @@ def read_resource_type(definition: Definition) -> TypeDefinition:
     _check_members(definition, _TYPE_MEMBERS, "The resource type")
     members = {name: value for name, value in definition.items() if name not in ("schemas", "meta", "id")}
     found: TypeDefinition = _converted(members, TypeDefinition, "The resource type")
-    if _TYPE_NAME.fullmatch(found.name) is None:
-        raise InvalidValue(f"The name of a resource type has letters and digits, as in TestResource, not {quoted(found.name)}.")
+    if _TYPE_NAME.fullmatch(found.name) is None or found.name.lower() == GROUP_MEMBER.name.lower():
+        raise InvalidValue(f"The name of a resource type has letters and digits, as in TestResource, and is not taken, unlike {quoted(found.name)}.")
     endpoint = _ENDPOINT.fullmatch(found.endpoint)
     if endpoint is None or endpoint[1].lower() in RESERVED_ENDPOINTS:
         raise InvalidValue(f"The endpoint is one word that is not taken, as in /TestResources, not {quoted(found.endpoint)}.")
@@ -199,6 +208,7 @@ def described(schema: Schema) -> Definition:
 
 
 _STANDARD_SCHEMAS = {key: schema for one in RESOURCE_TYPES for key, schema in one.schemas.items()}
+_RESERVED_URNS = {*_STANDARD_SCHEMAS, GROUP_MEMBER.schema.id.lower(), *(one.id.lower() for one in DISCOVERY)}
 
 
 def _made(one: TypeDefinition, own: dict[str, Schema]) -> ResourceType:
@@ -269,7 +279,7 @@ def _check_names(attributes: tuple[Attribute, ...], what: str) -> None:
     seen: set[str] = set()
     for one in attributes:
         if _ATTRIBUTE_NAME.fullmatch(one.name) is None and one.name != "$ref":
-            raise InvalidValue(f"{quoted(one.name)} cannot be the name of an attribute: a letter, then letters, digits, - and _ (RFC 7643 section 2.1).")
+            raise InvalidValue(f"{quoted(one.name)} cannot be the name of an attribute: a letter, then letters, digits, -, _ and $ (RFC 7643 section 2.1).")
         if one.key in seen:
             raise InvalidValue(f"{what} has two attributes {quoted(one.name)}; letter case makes no difference.")
         seen.add(one.key)
@@ -286,6 +296,7 @@ def _check_attribute(attribute: Attribute, label: str, *, is_sub: bool = False) 
         (attribute.type == "boolean" and attribute.uniqueness != "none", "is true or false and cannot be unique"),
         (attribute.type == "binary" and marks, "is binary and cannot be indexed or unique"),
         (bool(attribute.canonical_values) and attribute.type != "string", "has canonicalValues, which only text takes"),
+        (len(attribute.canonical_values) > VALUES_LIMIT, f"has more than {VALUES_LIMIT} canonicalValues"),
         (bool(attribute.reference_types) and attribute.type != "reference", "has referenceTypes, which only a reference takes"),
         (attribute.required and attribute.mutability == "readOnly", "is required and read-only: nobody could give it a value"),
         (attribute.required and attribute.returned == "never", "is required and never returned: such a value is checked and not kept"),

@@ -33,6 +33,7 @@ _CONTROL_ESCAPE = re.compile(rb"\\(?:u00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]")
 _PAIRS = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
+_BETWEEN_NAMES = re.compile(r"[.:\]]+")
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
@@ -133,6 +134,16 @@ def check_schemas(body: dict[str, Any], expected: str, noted: Noted) -> None:
     schemas = next((value for name, value in body.items() if name.lower() == "schemas"), None)
     if not isinstance(schemas, list) or expected not in schemas:
         noted.add(Tolerance.MESSAGE_SCHEMAS)
+
+
+def names_in(message: Any) -> set[str]:
+    """The names, in lower case, that a body gives values to: the keys of its objects and the last names of its paths, without URNs."""
+    if isinstance(message, list):
+        return set().union(*(names_in(one) for one in message))
+    if not isinstance(message, dict):
+        return set()
+    texts = [*message, *(value for name, value in message.items() if name.lower() == "path" and isinstance(value, str))]
+    return {_BETWEEN_NAMES.split(text.lower())[-1] for text in texts}.union(*(names_in(value) for value in message.values()))
 
 
 def read_patch(resource_type: ResourceType, message: dict[str, Any], noted: Noted) -> list[Operation]:

@@ -16,6 +16,7 @@ BINARY_CHARACTERS_LIMIT = 65_536
 VALUES_LIMIT = 100
 """Values of one multi-valued attribute; members of a group have a limit of their own."""
 INTEGER_LIMIT = 2**53
+CHOICES_SHOWN = 10
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?|[A-Za-z0-9_-]*={0,2}")
 """Of either alphabet, padded or not (RFC 4648 sections 4 and 5)."""
@@ -169,7 +170,8 @@ def _check_text(attribute: Attribute, text: str) -> None:
     """
     choices = attribute.canonical_values
     if choices and fold_text(text, case_exact=attribute.case_exact) not in {fold_text(one, case_exact=attribute.case_exact) for one in choices}:
-        raise InvalidValue(f"{attribute.name} must be one of {', '.join(choices)}, not {quoted(text)}.")
+        shown = ", ".join([*choices[:CHOICES_SHOWN], *(["..."] if len(choices) > CHOICES_SHOWN else [])])
+        raise InvalidValue(f"{attribute.name} must be one of {shown}, not {quoted(text)}.")
     if attribute.type == "binary" and _BASE64.fullmatch(text) is None:
         raise InvalidValue(f"{attribute.name} is binary and must be base64, which {quoted(text)} is not (RFC 7643 section 2.3.6).")
     if attribute.type == "reference" and not _is_reference(attribute, text):
