@@ -159,3 +159,10 @@ def test_a_body_that_is_kept_as_it_is_has_nothing_to_hide(body: object, is_escap
     kept, _ = redact(sent)
     assert kept is not None
     assert json.loads(kept) == redaction._without_secrets(json.loads(sent), redaction._names(STANDARD.hidden))
+
+
+def test_a_refused_body_however_deep_is_kept_in_outline() -> None:
+    for deep in (b'{"userName":' * 200 + b"1" + b"}" * 200, b"[" * 900 + b"]" * 900):
+        row = row_of(entry(method="POST", status=400, request_body=b'{"schemas":["x"],"name":' + deep + b"}"), 1.0)
+        assert row.request_body is not None
+        assert BLANK in row.request_body

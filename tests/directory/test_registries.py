@@ -94,6 +94,7 @@ async def test_what_was_kept_opaquely_is_read_by_the_new_schema(database: Databa
         ([{"name": "serial", "type": "integer"}], False, "serial"),
         ([{"name": "serial", "canonicalValues": ["x"]}], False, "must be one of x"),
         ([{"name": "other"}], False, "not declared"),
+        ([{"name": "serial", "returned": "never"}], False, "never returned"),
         ([{"name": "serial", "mutability": "readOnly"}], False, "read-only"),
         ([{"name": "serial"}, {"name": "more", "required": True}], False, "more is required"),
         ([{"name": "serial"}], True, "is required"),

@@ -28,6 +28,7 @@ def test_a_definition_is_read_back_as_it_was_described() -> None:
                 "name": "parts",
                 "type": "complex",
                 "multiValued": True,
+                "caseExact": True,
                 "subAttributes": [{"name": "value", "indexed": True}, {"name": "$ref", "type": "reference"}],
             },
         )
@@ -52,6 +53,8 @@ def test_what_schemas_shows_can_be_sent_back() -> None:
         (schema(id="urn:ietf:params:scim:api:messages:2.0:Badge"), "is a URN"),
         (schema(id=USER_URN), "is there for every tenant"),
         (schema(id=ENTERPRISE_URN.upper()), "is there for every tenant"),
+        (schema(id="urn:example:scim:a/b"), "is a URN"),
+        (schema(id="urn:example:scim:a%41"), "is a URN"),
         (schema(id="urn:ietf:params:scim:schemas:core:2.0:Schema"), "is there for every tenant"),
         (schema(id=GROUP_MEMBER.schema.id), "is there for every tenant"),
         (schema(description="x" * 70_000), "larger than 65536 bytes"),

@@ -175,3 +175,14 @@ def test_any_text_survives_the_way_out(value: str) -> None:
 
     assert shown(document=document)["title"] == value
     assert shown("title", document=document) == {**BASE, "title": value}
+
+
+@pytest.mark.parametrize("excluded", [None, "title", "nickName"])
+def test_an_unknown_extension_is_shown_as_it_was_sent(excluded: str | None) -> None:
+    sent = {"a": [None, {}], "b": {"c": None}, "d": [], "e": 1}
+    document = babs() | {OPAQUE_URN: sent}
+
+    assert shown(None, excluded, document=document)[OPAQUE_URN] == sent
+    assert shown(OPAQUE_URN, document=document)[OPAQUE_URN] == sent
+    assert OPAQUE_URN not in shown(None, OPAQUE_URN, document=document)
+    assert shown(None, f"{OPAQUE_URN}:b", document=document)[OPAQUE_URN] == {"e": 1}

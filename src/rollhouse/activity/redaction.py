@@ -11,6 +11,8 @@ from rollhouse.scim.registry import STANDARD
 
 BODY_CHARACTERS_LIMIT = 16 * 1024
 """Characters of a body that are kept."""
+OUTLINED_DEPTH = 50
+"""Levels of an outline; a message of the protocol has nine."""
 PARSED_BYTES_LIMIT = 256 * 1024
 """A larger body is not parsed, only counted."""
 BLANK = "[redacted]"
@@ -76,11 +78,11 @@ def without_questions(text: str, hidden: frozenset[str] = STANDARD.hidden) -> st
     return BLANK if _names(hidden).anywhere.search(text) else text
 
 
-def outline(value: Any) -> Any:
-    """The value with the same names in the same places, and nothing else of it."""
-    if isinstance(value, list):
-        return [outline(one) for one in value]
-    return {name: outline(inner) for name, inner in value.items()} if isinstance(value, dict) else BLANK
+def outline(value: Any, depth: int = OUTLINED_DEPTH) -> Any:
+    """The value with the same names in the same places, down to a depth, and nothing else of it."""
+    if depth and isinstance(value, list):
+        return [outline(one, depth - 1) for one in value]
+    return {name: outline(inner, depth - 1) for name, inner in value.items()} if depth and isinstance(value, dict) else BLANK
 
 
 def _name_only(value: Any, names: _Names) -> Any:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,7 @@ from rollhouse.scim.patching import replace_document
 from rollhouse.scim.registry import STANDARD, Registry
 from rollhouse.scim.schemas import ResourceType, Schema
 from rollhouse.scim.tolerances import Tolerance
+from rollhouse.scim.values import is_unassigned
 from rollhouse.tenancy.tenants import Tenant
 
 CACHE_ENTRIES = 1000
@@ -256,10 +258,22 @@ def _reread(resource_type: ResourceType, document: Document, gone: list[str]) ->
             raise BadRequest(f"it has values of the extension {urn}, which would be gone")
     noted: set[Tolerance] = set()
     found, _ = replace_document(resource_type, document, document, noted)
-    if noted & {Tolerance.UNKNOWN_ATTRIBUTE, Tolerance.READ_ONLY_IGNORED, Tolerance.VALUE_SHAPE}:
-        lost = sorted({*document} - {*found}) or sorted(urn for urn, inner in document.items() if isinstance(inner, dict) and inner != found.get(urn))
-        raise BadRequest(f"it has values that are not declared, are read-only or have another shape, in {', '.join(lost) or 'a complex attribute'}")
+    lost = sorted(_lost(document, found))
+    if lost or noted & {Tolerance.UNKNOWN_ATTRIBUTE, Tolerance.READ_ONLY_IGNORED, Tolerance.VALUE_SHAPE}:
+        where = ", ".join(lost[:NAMED]) or "a complex attribute"
+        raise BadRequest(f"it has values that are not declared, are read-only, are never returned or have another shape, in {where}")
     return found
+
+
+def _lost(before: Any, after: Any) -> set[str]:
+    """The names of what a document had and, read anew, has no longer."""
+    if isinstance(before, list) and isinstance(after, list):
+        return set().union(*(_lost(*pair) for pair in zip(before, after, strict=False)))
+    if not isinstance(before, dict):
+        return set()
+    has = {name.lower(): inner for name, inner in after.items()} if isinstance(after, dict) else {}
+    gone = {name for name, inner in before.items() if name.lower() not in has and not is_unassigned(inner)}
+    return gone.union(*(_lost(inner, has[name.lower()]) for name, inner in before.items() if name.lower() in has))
 
 
 async def _rewrite(tx: Transaction, old: ResourceType, new: ResourceType, batch: list[tuple[UUID, str, Document, Document]], cause: Cause) -> None:

@@ -100,7 +100,10 @@ async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Pa
             rows = await tx.fetch(page.sql, *page.arguments) if query.count else []
             total = query.total if query.total is not None else await _total(tx, scope, query, len(rows))
         except asyncpg.QueryCanceledError:
-            raise TooMany("The filter has to look at too many resources. Filter by userName, externalId, displayName or emails.value with eq or sw.") from None
+            raise TooMany(
+                "The query has to look at too much. Filter by userName, externalId, displayName or emails.value with eq or sw,"
+                " ask for a smaller count, or leave groups out with excludedAttributes=groups."
+            ) from None
     last = rows[query.count - 1] if len(rows) > query.count else None
     return Page([_record(row) for row in rows[: query.count]], total, Position(last["id"], last["position"]) if last is not None else None)
 

@@ -182,6 +182,8 @@ def _changed_element(element: Json, op: Op, target: Target, value: Json, noted: 
 def _element_from_filter(target: Target, noted: Noted, *, strict: bool = True) -> Document:
     """The element that the equality terms of a filter describe: `[type eq "work"]` gives `{"type": "work"}`.
 
+    A part that no client may write, or that is never returned, is not made of a filter either.
+
     Raises:
         NoTarget: `strict`, and the filter has other terms.
     """
@@ -189,11 +191,11 @@ def _element_from_filter(target: Target, noted: Noted, *, strict: bool = True) -
     tree = target.filter
     for term in tree.terms if isinstance(tree, filters.Conjunction) else (tree,):
         sub = target.attribute.sub(term.attribute) if isinstance(term, filters.Comparison) else None
-        if isinstance(term, filters.Comparison) and term.operator == "eq" and sub is not None:
-            element[sub.name] = read_any(sub, term.value.text, noted)
+        if isinstance(term, filters.Comparison) and term.operator == "eq" and sub is not None and sub.is_kept:
+            element[sub.name] = None if term.value.parsed is None else read_any(sub, term.value.text, noted)
         elif strict:
             raise NoTarget(f"No value of {target.attribute.name} matches the filter, and it does not say by eq what a new one should be.")
-    return element
+    return {name: part for name, part in element.items() if not is_unassigned(part)}
 
 
 def _with_sub(element: Document, op: Op, target: Target, value: Json, noted: Noted) -> Document:
@@ -222,7 +224,7 @@ def _clear(container: Document, target: Target, noted: Noted) -> None:
             kept.append(element)
         elif target.reference.sub is not None:
             rest = {name: part for name, part in element.items() if name != target.reference.leaf.name}
-            if rest.keys() - {"type", "primary"}:
+            if rest.keys() - {"type", "primary"} or not attribute.multi_valued:
                 kept.append(rest)
     _put(container, attribute, kept if attribute.multi_valued else (kept[0] if kept else None))
 

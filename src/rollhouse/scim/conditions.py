@@ -203,7 +203,7 @@ class _ResourceScope:
             if found.sub is None or found.sub.key not in ("created", "lastmodified"):
                 raise InvalidFilter("Of meta, only resourceType, created and lastModified can be filtered on.")
             source = "created" if found.sub.key == "created" else "lastmodified"
-        elif attribute in (self.resource_type.memberships, self.resource_type.derived):
+        elif found.urn is None and attribute in (self.resource_type.memberships, self.resource_type.derived):
             if found.sub is not None and found.sub.key != "value":
                 raise InvalidFilter(f"Of {found.attribute.name}, only the value can be filtered on.")
             source = "memberships" if attribute == self.resource_type.memberships else "derived"

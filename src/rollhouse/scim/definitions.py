@@ -22,7 +22,7 @@ VALUES_LIMIT = 100
 """`canonicalValues` of one attribute."""
 RESERVED_ENDPOINTS = frozenset({"bulk", "me", "schemas", "resourcetypes", "serviceproviderconfig", "groupmembers"})
 
-_URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,\-.:=@;$_!*'%/]{1,200}", re.IGNORECASE)
+_URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,\-.:=@;$_!*']{1,200}", re.IGNORECASE)
 _MESSAGES = "urn:ietf:params:scim:api:"
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$-]{0,63}")
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -250,7 +250,9 @@ def _bound(schema: Schema, endpoints: dict[str, str]) -> Schema:
 
 
 def _enforced(attribute: Attribute) -> Attribute:
-    return msgspec.structs.replace(attribute, enforced=True, sub_attributes=tuple(_enforced(sub) for sub in attribute.sub_attributes))
+    """The attribute with its choices binding; letter case is nothing that a complex one has, and is not shown of it."""
+    case_exact = attribute.case_exact and attribute.type != "complex"
+    return msgspec.structs.replace(attribute, enforced=True, case_exact=case_exact, sub_attributes=tuple(_enforced(sub) for sub in attribute.sub_attributes))
 
 
 def _converted(members: Definition, kind: Any, what: str) -> Any:

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from rollhouse.scim.attributes import Document, Op, Target, change_attribute
+from rollhouse.scim.attributes import Document, Op, Target, change_attribute, check_immutable
 from rollhouse.scim.errors import InvalidPath, InvalidValue, Mutability, NoTarget, TooMany, quoted
 from rollhouse.scim.extensions import OpaqueExtensions, check_opaque
 from rollhouse.scim.filters import Path, parse_path
@@ -70,8 +70,8 @@ def _keep_immutable(document: Document, current: Document, reference: Reference)
     way = ([reference.urn] if reference.urn else []) + ([reference.attribute.name] if reference.sub else [])
     before = current
     for step in way:
-        before = before.get(step, {})
-    if name not in before:
+        before = before.get(step, {}) if isinstance(before, dict) else {}
+    if not isinstance(before, dict) or name not in before:  # it may be of another type before a change of definitions
         return
     for step in way:
         document = document.setdefault(step, {})
@@ -90,9 +90,13 @@ def patch_document(resource_type: ResourceType, document: Document, operations: 
     for operation in operations:
         edit.apply(operation)
     after = edit.document.get("userName")
-    if before and after and before != after and after.lower().endswith(before.lower()) and _TOMBSTONE.fullmatch(after[: -len(before)]):
+    if isinstance(before, str) and isinstance(after, str) and _is_tombstone(before, after):
         noted.add(Tolerance.TOMBSTONE)
     return edit.finish(), edit.memberships
+
+
+def _is_tombstone(before: str, after: str) -> bool:
+    return bool(before) and after.lower().endswith(before.lower()) and _TOMBSTONE.fullmatch(after[: -len(before)]) is not None
 
 
 def patch_memberships(resource_type: ResourceType, operations: list[Operation], noted: Noted) -> MembershipChange | None:
@@ -119,7 +123,9 @@ def names_members(resource_type: ResourceType, path: str) -> bool:
     if resource_type.memberships is None or resource_type.memberships not in path.lower():
         return False
     urn, rest = resource_type.split_urn(path.strip())
-    return re.split(r"[\[.\s]", rest, maxsplit=1)[0].lower() == resource_type.memberships and (urn is None or resource_type.canonical_urn(urn) is not None)
+    return re.split(r"[\[.\s]", rest, maxsplit=1)[0].lower() == resource_type.memberships and (
+        urn is None or resource_type.canonical_urn(urn) == resource_type.schema.id
+    )
 
 
 class _Edit:
@@ -202,10 +208,10 @@ class _Edit:
         return "never" not in (reference.attribute.returned, reference.leaf.returned)  # a password is accepted and dropped (threat T07)
 
     def change(self, op: Op, target: Target, value: Json) -> None:
-        if target.attribute.name == self.resource_type.memberships:
+        urn = target.reference.urn
+        if urn is None and target.attribute.name == self.resource_type.memberships:
             change_members(self.memberships, op, target, value, self.noted)
             return
-        urn = target.reference.urn
         container = self.document.setdefault(urn, {}) if urn else self.document
         if target.filter is not None:
             self.matched_bytes += len(msgspec.json.encode(container.get(target.attribute.name)))
@@ -220,9 +226,14 @@ class _Edit:
                 if name.lower() != "schemas":
                     self.apply_path(op, f"{urn}:{name}", part, explicit=False)
         elif (op == "remove" or is_unassigned(value)) and urn != self.resource_type.schema.id:
-            self.document.pop(urn, None)
+            self.remove_extension(urn)
         elif explicit or not is_unassigned(value):
             raise InvalidValue(f"{quoted(urn)} is a schema: its value must be an object of attributes.")
+
+    def remove_extension(self, urn: str) -> None:
+        gone = self.document.pop(urn, {})
+        for attribute in self.resource_type.schemas[urn.lower()].attributes:
+            check_immutable(attribute, gone.get(attribute.name), None)
 
     def check_required(self, document: Document) -> None:
         """Hold a document to what must be in it (RFC 7643 sections 2.2 and 6)."""

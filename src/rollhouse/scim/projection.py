@@ -65,6 +65,8 @@ class Projection:
 
     def _extension(self, urn: str, value: dict[str, Any], schema: Schema | None) -> dict[str, Any]:
         whole = self._wanted is not None and urn in self._wanted
+        if schema is None and (whole or self._wanted is None) and not any(name.startswith(urn) for name in self._unwanted):
+            return value  # as it was sent (L16)
         shown: dict[str, Any] = {}
         for name, inner in value.items():
             attribute = schema.attribute(name) if schema is not None else None

@@ -49,6 +49,11 @@ class Attribute(msgspec.Struct, frozen=True, rename="camel", dict=True):
         """The name as it is compared: attribute names are case-insensitive (RFC 7643 section 2.1)."""
         return self.name.lower()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether a value that a client sends is stored."""
+        return self.mutability != "readOnly" and self.returned != "never"
+
     def sub(self, name: str) -> "Attribute | None":
         """The sub-attribute of that name in any letter case, or None."""
         return self.by_name.get(name.lower())
