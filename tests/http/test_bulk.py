@@ -3,13 +3,23 @@
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from rollhouse.database.pool import Database
+from rollhouse.directory import resources
+from rollhouse.directory.scopes import Scope
+from rollhouse.http.bulk import Bulk
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.scim import bulk as messages
+from rollhouse.scim.errors import Unavailable
+from rollhouse.scim.schemas import GROUP, USER
+from rollhouse.scim.tolerances import Tolerance
 from rollhouse.tenancy import tenants
+from rollhouse.tenancy.tenants import Tenant
 from tests.http.protocol import slug_of
 from tests.servers.service import ScimClient
 
@@ -25,6 +35,11 @@ def user(bulk_id: str, name: str, **more: Any) -> dict[str, Any]:
 def group(bulk_id: str, name: str, *members: str) -> dict[str, Any]:
     data = {"schemas": [GROUP_URN], "displayName": name, "members": [{"value": f"bulkId:{one}"} for one in members]}
     return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
+
+
+def chain(count: int) -> list[dict[str, Any]]:
+    """Groups, each of which has all that come later as members."""
+    return [group(f"g{at}", f"G{at}", *(f"g{later}" for later in range(at + 1, count))) for at in range(count)]
 
 
 async def bulk(client: ScimClient, *operations: Any, **more: Any) -> list[dict[str, Any]]:
@@ -106,15 +121,86 @@ async def test_a_circle_that_names_what_is_not_there_makes_nothing(acme: ScimCli
     assert (await acme.get("/Groups")).json()["totalResults"] == 0
 
 
-async def test_many_references_are_followed_once(acme: ScimClient) -> None:
-    """Each of fifty groups names all that come after it: nothing can begin but the last."""
-    count = 50
-    operations = [group(f"g{at}", f"G{at}", *(f"g{later}" for later in range(at + 1, count))) for at in range(count)]
+async def test_fifty_groups_that_each_name_all_that_come_later(acme: ScimClient) -> None:
+    """Nothing can begin but the last."""
+    results = await bulk(acme, *chain(50))
 
-    results = await bulk(acme, *operations)
+    assert [one["status"] for one in results] == ["201"] * 50
+    assert len(await members_of(acme, results[0])) == 49
 
-    assert [one["status"] for one in results] == ["201"] * count
-    assert len(await members_of(acme, results[0])) == count - 1
+
+def test_what_an_operation_names_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many operations wait for each other: each text of the request is looked at when it is read, and never again."""
+    looked: list[Any] = []
+    look = messages.references_in
+    monkeypatch.setattr(messages, "references_in", lambda value: looked.append(value) or look(value))
+
+    request = messages.read_bulk({"schemas": [BULK_URN], "Operations": chain(50)}, set(), most=100)
+    once = len(looked)
+    needs = messages.needs_of(request.operations)
+    while needs:
+        (at,) = messages.next_together(needs)
+        del needs[at]
+        for needed in needs.values():
+            needed.discard(at)
+
+    assert once > 50 * 49 / 2
+    assert len(looked) == once
+
+
+class Clocked:
+    """What a bulk request asks of the exchange that carries it, on a real directory: its time is `seconds`, and falls by one with each charge."""
+
+    def __init__(self, database: Database, tenant: Tenant, seconds: float = 30) -> None:
+        self.noted: set[Tolerance] = set()
+        self.seconds_left = seconds
+        self.base_url = "https://scim.example"
+        self.service = SimpleNamespace(limits=SimpleNamespace(bulk_operations=100))
+        self._scopes = {one.endpoint: Scope(database, tenant.id, one, self.base_url) for one in (USER, GROUP)}
+
+    def directory(self, endpoint: str) -> Scope:
+        return self._scopes[endpoint]
+
+    async def charge(self, _: int) -> None:
+        self.seconds_left -= 1
+
+    async def statuses(self, *operations: dict[str, Any]) -> tuple[list[str], list[str]]:
+        """Of each operation its status, and why it failed."""
+        answer = await Bulk(self).carry_out({"schemas": [BULK_URN], "Operations": list(operations)})  # type: ignore[arg-type]
+        found = answer["Operations"]
+        return [one["status"] for one in found], [one["response"]["detail"] for one in found if "response" in one]
+
+
+async def test_near_the_end_of_its_time_nothing_is_begun_and_what_was_done_is_told(database: Database, tenant: Tenant) -> None:
+    statuses, reasons = await Clocked(database, tenant, 3.2).statuses(*(user(str(number), f"u{number}") for number in range(4)))
+
+    assert statuses == ["201", "201", "503", "503"]
+    assert all("send it again" in one for one in reasons)
+
+
+async def test_of_a_circle_what_could_not_be_deleted_again_is_named(database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = Clocked(database, tenant)
+    monkeypatch.setattr(resources, "delete_resource", AsyncMock(side_effect=Unavailable("The database is away.")))
+    broken = group("b", "B", "a")
+    broken["data"]["displayName"] = None
+
+    statuses, reasons = await exchange.statuses(group("a", "A", "b"), broken)
+
+    page = await resources.list_resources(exchange.directory("Groups"), resources.Query(), with_relation=False)
+    (left,) = page.records
+    assert statuses == ["409", "409"]
+    assert all(f"could not be deleted again: {left.id}." in one for one in reasons)
+
+
+async def test_a_circle_over_the_limit_is_undone_and_worth_another_try(acme: ScimClient, service_database: Database) -> None:
+    """Two for the request and two for the first group leave one of five."""
+    await tenants.set_limit(service_database, slug_of(acme), 1, 5, cause=UNATTENDED)
+
+    results = await bulk(acme, group("a", "A", "b"), group("b", "B", "a"))
+
+    assert [one["status"] for one in results] == ["429", "429"]
+    async with service_database.transaction((await tenants.find_tenant(service_database, slug_of(acme))).id) as tx:
+        assert await tx.fetch("SELECT id FROM rollhouse.resources") == []
 
 
 async def test_references_in_paths_and_in_extensions(acme: ScimClient) -> None:

@@ -63,11 +63,7 @@ def _schema_edit(found: Schema, extends: str | None, *, required: bool) -> Edit:
     if required and extends is None:
         raise click.UsageError("--required goes with --extends.")
 
-    def edit(known: Definitions) -> Definitions:
-        with_schema = known.with_schema(found)
-        return with_schema if extends is None else with_schema.extended(extends, found.id, required=required)
-
-    return edit
+    return lambda known: known.with_schema(found, extends=extends, required=required)
 
 
 def _change(invocation: Invocation, slug: str, edit: Edit, action: str, target: tuple[str, str]) -> None:

@@ -11,7 +11,7 @@ from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_operations import operation
 from rollhouse.http.problems import API_PATH
 from rollhouse.scim import definitions
-from rollhouse.scim.definitions import Definitions, TypeDefinition
+from rollhouse.scim.definitions import TypeDefinition
 from rollhouse.scim.errors import InvalidValue
 from rollhouse.scim.profile import Profile
 from rollhouse.scim.registry import STANDARD
@@ -165,12 +165,7 @@ def _schema_edit(asked: SchemaRequest) -> tuple[Schema, Edit]:
     schema = definitions.read_schema(asked.definition)
     if asked.required and asked.extends is None:
         raise InvalidValue("An extension is required of a resource type: name that in extends.")
-
-    def edit(known: Definitions) -> Definitions:
-        found = known.with_schema(schema)
-        return found if asked.extends is None else found.extended(asked.extends, schema.id, required=asked.required)
-
-    return schema, edit
+    return schema, lambda known: known.with_schema(schema, extends=asked.extends, required=asked.required)
 
 
 async def _change(call: Call, tenant: Tenant, edit: Edit, action: str, target: tuple[str, str]) -> None:

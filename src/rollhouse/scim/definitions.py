@@ -61,9 +61,14 @@ class Definitions(msgspec.Struct, frozen=True):
     schemas: dict[str, Schema] = {}
     resource_types: dict[str, TypeDefinition] = {}
 
-    def with_schema(self, schema: Schema) -> "Definitions":
-        """These, and the schema in place of one of the same URN."""
-        return Definitions({**self.schemas, schema.id.lower(): schema}, self.resource_types)
+    def with_schema(self, schema: Schema, *, extends: str | None = None, required: bool = False) -> "Definitions":
+        """These, and the schema in place of one of the same URN; `extends` names a resource type that it is to be an extension of.
+
+        Raises:
+            NotFound: there is no such resource type.
+        """
+        made = Definitions({**self.schemas, schema.id.lower(): schema}, self.resource_types)
+        return made if extends is None else made.extended(extends, schema.id, required=required)
 
     def with_type(self, one: TypeDefinition) -> "Definitions":
         """These, and the resource type in place of one of the same name."""
