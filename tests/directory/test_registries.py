@@ -160,6 +160,14 @@ async def test_tightening_and_loosening(database: Database, tenant: Tenant) -> N
     assert await found(database, tenant, f'{BADGE_URN}:serial eq "1"') == [one]
 
 
+async def test_global_is_held_as_server_and_tells_no_tenant_of_anothers_values(database: Database, tenant: Tenant, other_tenant: Tenant) -> None:
+    for one in (tenant, other_tenant):
+        await change(database, one, extending(badge({"name": "serial", "uniqueness": "global"})))
+        await add(database, one, "ann", **{BADGE_URN: {"serial": "1"}})
+        with pytest.raises(Uniqueness):
+            await add(database, one, "bob", **{BADGE_URN: {"serial": "1"}})
+
+
 async def test_removal_waits_until_nobody_needs_it(database: Database, tenant: Tenant) -> None:
     await change(database, tenant, extending(badge({"name": "serial"})))
     ann = await add(database, tenant, "ann", **{BADGE_URN: {"serial": "1"}})

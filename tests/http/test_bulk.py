@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -20,8 +21,9 @@ from rollhouse.scim.schemas import GROUP, USER
 from rollhouse.scim.tolerances import Tolerance
 from rollhouse.tenancy import tenants
 from rollhouse.tenancy.tenants import Tenant
+from tests.conftest import PEPPER, Cluster
 from tests.http.protocol import slug_of
-from tests.servers.service import ScimClient
+from tests.servers.service import ScimClient, Serving
 
 BULK_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 USER_URN, GROUP_URN = "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -299,6 +301,22 @@ async def test_the_limits_that_are_told_are_kept(acme: ScimClient) -> None:
     assert (await acme.get("/Users")).json()["totalResults"] == 0
     assert (await acme.post("/Bulk", {"Operations": "x"})).json()["scimType"] == "invalidSyntax"
     assert (await acme.post("/Bulk", {"Operations": [user("a", "a"), user("a", "b")]})).json()["scimType"] == "invalidValue"
+
+
+async def test_the_limits_can_be_set(acme: ScimClient, embedded_cluster: Cluster, tmp_path: Path) -> None:
+    settings = {"ROLLHOUSE_BULK_OPERATIONS_LIMIT": "2", "ROLLHOUSE_BULK_BODY_LIMIT_BYTES": "2048"}
+    serving = Serving(tmp_path / "bulk.log", {"ROLLHOUSE_DATABASE_URL": embedded_cluster.app_url, "ROLLHOUSE_PEPPERS": PEPPER, **settings})
+    serving.start()
+    try:
+        client = ScimClient(acme.base_url.replace(acme.base_url.split("/t/", maxsplit=1)[0], serving.url), acme.secret)
+        told = (await client.get("/ServiceProviderConfig")).json()["bulk"]
+        assert told == {"supported": True, "maxOperations": 2, "maxPayloadSize": 2048}
+        assert len(await bulk(client, user("a", "a"), user("b", "b"))) == 2
+        for operations in ([user(name, name) for name in "cde"], [user("c", "c", title="x" * 2048)]):
+            assert (await client.post("/Bulk", {"schemas": [BULK_URN], "Operations": operations})).status_code == 413
+        await client.close()
+    finally:
+        serving.stop()
 
 
 async def test_each_operation_is_charged(acme: ScimClient, service_database: Database) -> None:
