@@ -13,6 +13,7 @@ from rollhouse.directory.resources import Query
 from rollhouse.scim.comparison import comparable
 from rollhouse.scim.conditions import field_of, matches, resolve_filter
 from rollhouse.scim.filters import parse_filter
+from rollhouse.scim.keys import fold_date_time
 from rollhouse.scim.patching import read_document
 from rollhouse.scim.schemas import ENTERPRISE_URN, GROUP, USER
 from tests.conftest import new_tenant, scope_of
@@ -118,7 +119,7 @@ async def populated(database: Database) -> Any:
     ids = await bulk.insert_resources(database, tenant.id, USER, documents)
     scope = scope_of(database, tenant, USER)
     page = await resources.list_resources(scope, Query(count=200), with_relation=False)
-    moments = {record.id: {"created": record.created.isoformat(timespec="microseconds").replace("+00:00", "Z")} for record in page.records}
+    moments = {record.id: {"created": fold_date_time(record.created)} for record in page.records}
     compared = {resource_id: comparable(USER, document) | {"id": str(resource_id)} for resource_id, document in zip(ids, documents, strict=True)}
     for resource_id, moment in moments.items():
         compared[resource_id]["meta"] = {"created": moment["created"], "lastmodified": moment["created"]}

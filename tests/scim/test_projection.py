@@ -1,6 +1,5 @@
 """What an answer shows (RFC 7644 sections 3.9 and 3.10) and how a stored resource becomes bytes."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,9 +30,7 @@ def shown(
     projection = Projection(resource_type, attributes, excluded)
     document = document or babs()
     relation = encode(RELATION).decode()
-    record = Record(
-        UUID(ANN), encode(document).decode(), 7, datetime(2026, 1, 23, 4, 56, 22, tzinfo=UTC), datetime(2026, 1, 24, 4, 56, 22, 123456, tzinfo=UTC), relation
-    )
+    record = Record(UUID(ANN), encode(document).decode(), 7, "2026-01-23T04:56:22.000Z", "2026-01-24T04:56:22.123Z", relation)
     found: dict[str, Any] = msgspec.json.decode(represent(record, resource_type, "https://x", projection))
     return found
 

@@ -24,12 +24,13 @@ class _Names(msgspec.Struct, frozen=True):
     anywhere: re.Pattern[str]
     alone: re.Pattern[str]
     suspects: tuple[bytes, ...]
+    """What a body of plain letters has somewhere if it holds such a name: the name itself, or the escape that may hide one: no other one is a letter."""
 
 
 @lru_cache(maxsize=1000)
 def _names(hidden: frozenset[str]) -> _Names:
     either = "|".join(re.escape(name) for name in sorted(hidden))
-    suspects = (b"\\", *sorted(name.encode() for name in {*hidden, *_OTHERS}))
+    suspects = (b"\\u", *sorted(name.encode() for name in hidden))
     # The edges of a name by the grammar of RFC 7643 section 2.1, in which - and $ are parts of names.
     return _Names(
         re.compile(rf"(?<![\w$-])(?:{either})(?![\w$-])", re.IGNORECASE), re.compile(rf"(?:urn:[A-Za-z0-9:.]{{1,200}}:)?(?:{either})", re.IGNORECASE), suspects
@@ -58,19 +59,19 @@ def redact(body: bytes, hidden: frozenset[str] = STANDARD.hidden) -> tuple[str |
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"({len(body)} bytes that are not JSON)", None
-    names = _names(hidden)
+    names, lowered = _names(hidden), body.lower()
+    is_open = body.isascii() and not any(one in lowered for one in names.suspects)
     try:
-        # Most bodies name nothing that is to be changed, and are not walked and written anew.
-        text = body.decode() if _is_plain(body, names) else encode(_without_secrets(value, names)).decode()
+        # Most bodies name nothing that is to be changed, and are not walked and written anew; most others hide nothing, and are walked without looking.
+        text = body.decode() if is_open and not _may_name_others(lowered) else encode(_without_secrets(value, None if is_open else names)).decode()
     except RecursionError:
         return f"({len(body)} bytes, nested too deep)", None
     return (text if len(text) <= BODY_CHARACTERS_LIMIT else text[:BODY_CHARACTERS_LIMIT] + "..."), value
 
 
-def _is_plain(body: bytes, names: _Names) -> bool:
-    """Whether a body of plain letters holds, in any case of letters, neither such a name nor an escape that may hide one."""
-    lowered = body.lower()
-    return body.isascii() and not any(one in lowered for one in names.suspects)
+def _may_name_others(lowered: bytes) -> bool:
+    """Whether a body in lower case may hold a part that names somebody else: `display`, which is more than the beginning of `displayName`, or a manager."""
+    return b"manager" in lowered or lowered.count(b"display") > lowered.count(b"displayname")
 
 
 def without_questions(text: str, hidden: frozenset[str] = STANDARD.hidden) -> str:
@@ -90,24 +91,25 @@ def _name_only(value: Any, names: _Names) -> Any:
     return value if isinstance(value, str) and (names.alone.fullmatch(value.strip()) or not names.anywhere.search(value)) else BLANK
 
 
-def _without_secrets(value: Any, names: _Names, within: str = "") -> Any:
+def _without_secrets(value: Any, names: _Names | None, within: str = "") -> Any:
+    """The value without what nobody may see, and without other people's names; `names` is None where it is known to hold no name of the former."""
     if isinstance(value, list):
         return [_without_secrets(one, names, within) for one in value]
     if isinstance(value, str):
-        return BLANK if names.anywhere.search(value) else value
+        return BLANK if names is not None and names.anywhere.search(value) else value
     if not isinstance(value, dict):
         return value
     members = {name.strip().lower(): inner for name, inner in value.items()}
     path = members.get("path", "")
     path = path if isinstance(path, str) else ""
-    if any(isinstance(inner, str) and name not in _PROSE and names.anywhere.search(inner) for name, inner in members.items()):
+    if names is not None and any(isinstance(inner, str) and name not in _PROSE and names.anywhere.search(inner) for name, inner in members.items()):
         return {name: _name_only(inner, names) if name.strip().lower() in _ABOUT else BLANK for name, inner in value.items()}
     left_out = _OTHERS.get(within, frozenset())
     shown = {}
     for name, inner in value.items():
         key = name.strip().lower()
         leaf = key.rpartition(":")[2].partition("[")[0]
-        if names.anywhere.search(name):
+        if names is not None and names.anywhere.search(name):
             shown[_name_only(name, names)] = BLANK
         elif key == "value" and path:
             target = path.lower().rpartition(":")[2].partition("[")[0]

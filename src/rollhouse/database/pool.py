@@ -39,7 +39,7 @@ STRANGERS = UUID(int=1)
 """On whose account is looked up what a request without a proven credential asks for; no tenant has this id."""
 
 Row = asyncpg.Record
-_FUNCTION = re.compile(r"\s*SELECT (?:[\w.*, ]+ FROM )?rollhouse\.(\w+)\(")
+_FUNCTION = re.compile(r"\s*SELECT (?:.*? FROM )?rollhouse\.(\w+)\(")
 _TABLE = re.compile(r"\s*(\w+)\b(?:.*?rollhouse\.(\w+))?", re.DOTALL)
 
 

@@ -24,6 +24,7 @@ COMPILED_STATEMENTS = 1024
 
 _NOBODY = UUID(int=0)
 _SURROGATES = (0xD800, 0xDFFF)
+_TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''
 _R = RESOURCES.alias("r")
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _TYPE = bindparam("type", type_=Text)
@@ -160,9 +161,19 @@ def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | No
     if relation is not None:
         related = relation_text(relation, found)
     position = cast(_sort_value(sort, found), Text) if sort else literal_column("NULL::text")
-    columns = (found.c.id, found.c.document, found.c.version, found.c.created, found.c.last_modified, related.label("relation"), position.label("position"))
+    times = (_time_text(found.c.created), _time_text(found.c.last_modified))
+    columns = (found.c.id, found.c.document, found.c.version, *times, related.label("relation"), position.label("position"))
     shown = [*([_order(sort, found)] if sort else []), found.c.id]
     return _compile(select(*columns).select_from(ids.join(found, true())).order_by(*shown))
+
+
+def time_text(column: str) -> str:
+    """SQL for a time as `meta` shows it, such as 2026-01-23T04:56:22.000Z: Postgres writes it in a quarter of what reading and writing it here costs."""
+    return f"to_char({column} AT TIME ZONE 'UTC', {_TIME})"
+
+
+def _time_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.to_char(func.timezone(literal_column("'UTC'"), column), literal_column(_TIME))
 
 
 def _behind(sort: Sort | None, where: Where) -> ColumnElement[bool]:

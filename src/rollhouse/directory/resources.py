@@ -11,7 +11,7 @@ import msgspec
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database, Row, Transaction
 from rollhouse.directory import group_members
-from rollhouse.directory.queries import Position, count_statement, page_statement
+from rollhouse.directory.queries import Position, count_statement, page_statement, time_text
 from rollhouse.directory.scopes import Page, Query, Scope
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
@@ -29,11 +29,20 @@ WRITE_TRIES = 20
 READ_TIMEOUT_MILLISECONDS = 2000
 """Longest that a composed filter may scan within its tenant."""
 
-_GET = "SELECT * FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
-_FIND = "SELECT * FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
-_CREATE = "SELECT * FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-_UPDATE = "SELECT * FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+_CREATED, _MODIFIED = f"{time_text('created')} AS created", f"{time_text('last_modified')} AS last_modified"
+_RECORD = f"SELECT id, document, version, {_CREATED}, {_MODIFIED}, relation"
+_GET = f"{_RECORD} FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
+_FIND = f"{_RECORD} FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
+_LIST = f"{_RECORD}, total FROM rollhouse.list_resources($1, $2, $3, $4, $5, $6, $7, $8)"
+_CREATE = f"SELECT {_CREATED}, unknown FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_UPDATE = (
+    f"SELECT version, {_CREATED}, {_MODIFIED}, unknown"
+    " FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+)
 _DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"
+_BOUNDED = (None, "groups")
+"""Relations that cost every resource of a page little, however large the tenant is; all others are read within a time of their own."""
+_BEFORE_ALL = UUID(int=0)
 _TYPE_OF = "SELECT resource_type FROM rollhouse.resources WHERE tenant_id = $1 AND id = $2"
 _TOTAL = "SELECT coalesce(sum(count), 0)::bigint FROM rollhouse.resource_counts WHERE resource_type = $1"
 
@@ -74,7 +83,7 @@ async def type_of(database: Database, tenant_id: UUID, resource_id: UUID) -> str
 
 
 async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> Page:
-    """One page in order of creation (or of `sort`). Equality on an indexed attribute is one round trip, all else three or four.
+    """One page in order of creation (or of `sort`). A page of everything, and equality on an indexed attribute, is one round trip; all else three or four.
 
     Raises:
         TooMany: a filter had to look at more than the time allows.
@@ -82,6 +91,8 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
     if scope.resource_type.is_membership:
         return await group_members.list_members(scope, query)
     relation = scope.relation(is_shown=with_relation)
+    if query.condition is None and query.sort is None and relation in _BOUNDED:
+        return await _list_all(scope, query, relation)
     key = query.key
     if key is not None and query.sort is None and query.start_index == 1 and query.count and query.after is None:
         value, most = index_text(key.value), scope.profile.members_shown
@@ -89,6 +100,15 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
+
+
+async def _list_all(scope: Scope, query: Query, relation: str | None) -> Page:
+    after = query.after.id if query.after is not None else _BEFORE_ALL
+    limit = query.count + 1 if query.count else 0
+    skipped = query.start_index - 1
+    found = await scope.database.read(_LIST, scope.tenant_id, scope.resource_type.name, after, skipped, limit, relation, scope.base_url, query.total)
+    rows = [row for row in found[: query.count] if row["id"] is not None]
+    return Page([_record(row) for row in rows], found[0]["total"], Position(rows[-1]["id"]) if len(found) > query.count and rows else None)
 
 
 async def _list_composed(scope: Scope, query: Query, relation: str | None) -> Page:
@@ -233,13 +253,9 @@ async def _update(
     after: Document | None = None,
 ) -> Row:
     resource_type = scope.resource_type
-    gone: set[tuple[str, str]] = set()
-    new: set[tuple[str, str]] = set()
-    compared = None
-    if before is not None and after is not None:
-        compared = comparable(resource_type, after)
-        old_entries, new_entries = index_entries(resource_type, comparable(resource_type, before)), index_entries(resource_type, compared)
-        gone, new = old_entries - new_entries, new_entries - old_entries
+    was, is_now = _differences(before or {}, after or {})
+    old_entries, new_entries = (index_entries(resource_type, comparable(resource_type, part)) for part in (was, is_now))
+    gone, new = old_entries - new_entries, new_entries - old_entries
     rows = await _write(
         scope,
         after or {},
@@ -248,14 +264,14 @@ async def _update(
         resource_id,
         expected,
         encode(after).decode() if after is not None else None,
-        encode(compared).decode() if compared is not None else None,
+        encode(comparable(resource_type, after)).decode() if after is not None else None,
         *_index_rows(resource_type, new),
         [attribute for attribute, _ in gone],
         [key for _, key in gone],
         members.clears,
         _member_ids(list(members.added), noted),
         [UUID(member) for member in members.removed if is_resource_id(member)],
-        sorted(_changed_names(before or {}, after or {})),
+        sorted(_changed_names(was, is_now)),
         scope.registry,
         isinstance(noted, Strict),
     )
@@ -277,6 +293,12 @@ async def _write(scope: Scope, document: Document, sql: str, *arguments: object)
 def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
     ordered = sorted(entries)
     return [attribute for attribute, _ in ordered], [key for _, key in ordered], [attribute in resource_type.unique for attribute, _ in ordered]
+
+
+def _differences(before: Document, after: Document) -> tuple[Document, Document]:
+    """Of both documents those attributes and extensions that differ: what changes nowhere else, changes no key either."""
+    was = {name: value for name, value in before.items() if name not in after or after[name] != value}
+    return was, {name: value for name, value in after.items() if name not in before or before[name] != value}
 
 
 def _changed_names(before: Document, after: Document) -> set[str]:
@@ -330,4 +352,5 @@ def _known_form(resource_id: str) -> str:
 
 
 def _record(row: Row) -> Record:
+    """The first six columns of a row."""
     return Record(*row[:6])

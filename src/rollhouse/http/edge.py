@@ -99,6 +99,7 @@ class Edge:
         finally:
             self._service.active_requests -= 1
             self._conclude(scope, traced, status, time.perf_counter() - started, answered)
+            state.clear()  # scope, state and exchange refer to each other: cut here, none of them waits for the garbage collector
 
     def _conclude(self, scope: Any, traced: Request, status: int, seconds: float, answered: bytes) -> None:
         """Measure a request that has been answered, log it, and tell the request log of it if its path is a tenant's.

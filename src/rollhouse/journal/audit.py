@@ -1,6 +1,6 @@
 """The audit: one row for each effect, appended in the transaction of the effect, never changed (threats T31, T32)."""
 
-import os
+import random
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -27,8 +27,8 @@ def cause_of(actor: str) -> Cause:
 
 
 def new_request_id() -> str:
-    """16 random hexadecimal digits."""
-    return os.urandom(8).hex()
+    """16 random hexadecimal digits: to tell requests apart, no secret. Without a call to the kernel, which costs as much as a line of the log."""
+    return f"{random.getrandbits(64):016x}"
 
 
 UNATTENDED = Cause("service", "-")

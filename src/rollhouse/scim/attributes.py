@@ -124,7 +124,9 @@ def _change_values(container: Document, op: Op, target: Target, value: Json, not
         _put(container, attribute, [*current[:preferred], changed, *current[preferred + 1 :]])
         return
     values = read_values(attribute, value, noted)
-    _put(container, attribute, values if op == "replace" else read_values(attribute, _joined(current, values, noted), noted))
+    if op != "replace" and (current or len(values) > 1):
+        values = read_values(attribute, _joined(current, values, noted), noted)
+    _put(container, attribute, values)
 
 
 def _joined(current: list[Json], added: list[Json], noted: Noted) -> list[Json]:

@@ -49,14 +49,14 @@ def _fold(attribute: Attribute, value: Any) -> Any:
 
 
 def _fold_one(attribute: Attribute, value: Any) -> Any:
-    if isinstance(value, dict):
-        subs = attribute.by_name
-        return {name.lower(): _fold(subs[name.lower()], part) for name, part in value.items() if name.lower() in subs}
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        if attribute.type == "dateTime":
+            return fold_date_time(value) or value
+        return fold_text(value, case_exact=is_exact(attribute))
+    if not isinstance(value, dict):
         return value
-    if attribute.type == "dateTime":
-        return fold_date_time(value) or value
-    return fold_text(value, case_exact=is_exact(attribute))
+    subs = attribute.by_name
+    return {key: _fold(sub, part) for name, part in value.items() if (sub := subs.get(key := name.lower())) is not None}
 
 
 def path_of(urn: str | None, attribute: Attribute) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def check_characters(text: str) -> None:
     Raises:
         InvalidValue: it has one.
     """
-    if _CONTROLS.search(text):
+    if not text.isprintable() and _CONTROLS.search(text):
         raise InvalidValue(f"{quoted(text)} holds a control character, which cannot be stored. Mend the value at its source.")
 
 

@@ -22,6 +22,8 @@ JSON_DEPTH_LIMIT = 32
 JSON_PARTS_LIMIT = 160_000
 """Commas, braces, brackets and escapes in one body: room for 10,000 members of six parts whose URLs are escaped; bounds the work of a refusal."""
 SPARSE_MARKS = 4096
+SMALL_BYTES = 16 * 1024
+"""A body up to this length is counted in one pass."""
 OPERATIONS_LIMIT = 100
 """PATCH operations on attributes in one request; operations on members count as members (Okta sends one a member)."""
 
@@ -68,19 +70,25 @@ def decode_object(body: bytes) -> dict[str, Any]:
 def _count_parts(body: bytes) -> tuple[int, int]:
     """How many commas, braces, brackets and escapes a body has, and how many braces and brackets alone.
 
-    Marks that stand far apart are found one by one (0.3 ms for 4 MiB); else the body is stripped of all the rest (1.4 ms).
+    A body is stripped of all the rest (1 us for 1 KiB); in a large one marks that stand far apart are found one by one (0.3 ms for 4 MiB instead of 1.4).
     """
+    if len(body) <= SMALL_BYTES:
+        return _count_marks(body)
     counts = []
     for mark in (b"{", b"[", b",", b"\\"):
         found, at = 0, body.find(mark)
         while at >= 0:
             found += 1
             if found > SPARSE_MARKS:
-                marks = body.translate(None, _NO_MARKS)
-                return len(marks), marks.count(b"{") + marks.count(b"[")
+                return _count_marks(body)
             at = body.find(mark, at + 1)
         counts.append(found)
     return sum(counts), counts[0] + counts[1]
+
+
+def _count_marks(body: bytes) -> tuple[int, int]:
+    marks = body.translate(None, _NO_MARKS)
+    return len(marks), marks.count(b"{") + marks.count(b"[")
 
 
 def _check_texts(body: bytes) -> None:

@@ -1,6 +1,5 @@
 """A stored resource becomes the bytes that a client sees: id and meta spliced in, decoded again only where a projection asks for it."""
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -13,14 +12,14 @@ from rollhouse.scim.schemas import ResourceType
 class Record(msgspec.Struct, frozen=True):
     """A resource as the directory returns it; `relation` is the encoded list of members or groups, None if not read or empty.
 
-    Of what is no row of its own (a membership) the times are None, and the id is text.
+    Times are written as `meta` shows them, such as 2026-01-23T04:56:22.000Z. Of what is no row of its own (a membership) they are None, and the id is text.
     """
 
     id: UUID | str
     document: str
     version: int
-    created: datetime | None
-    last_modified: datetime | None
+    created: str | None
+    last_modified: str | None
     relation: str | None = None
 
 
@@ -34,18 +33,9 @@ def location(base_url: str, resource_type: ResourceType, resource_id: object) ->
     return f"{base_url}/{resource_type.endpoint}/{resource_id}"
 
 
-def timestamp(moment: datetime) -> str:
-    """`2026-01-23T04:56:22.000Z`."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def represent(record: Record, resource_type: ResourceType, base_url: str, projection: Projection) -> bytes:
     """The resource as JSON (RFC 7643 section 3), showing what the projection wants."""
-    times = ""
-    if record.created is not None and record.last_modified is not None:
-        created = timestamp(record.created)
-        last_modified = created if record.last_modified == record.created else timestamp(record.last_modified)
-        times = f'"created":"{created}","lastModified":"{last_modified}",'
+    times = f'"created":"{record.created}","lastModified":"{record.last_modified}",' if record.created is not None else ""
     at = location(base_url, resource_type, record.id)
     meta = f'{{"resourceType":"{resource_type.name}",{times}"location":"{at}","version":"W/\\"{record.version}\\""}}'
     relation = f',"{resource_type.relation}":{record.relation}' if record.relation and projection.shows_relation else ""

@@ -32,7 +32,7 @@ Json = Any
 
 def is_unassigned(value: Json) -> bool:
     """Whether a value means "no value": null, an empty text, list or object (RFC 7643 section 2.5, L08)."""
-    return value is None or value in ("", [], {})
+    return value is None or (not value and isinstance(value, str | list | dict))
 
 
 def note_empty(attribute: Attribute, value: Json, noted: Noted) -> None:
@@ -59,7 +59,7 @@ def read_values(attribute: Attribute, value: Json, noted: Noted) -> list[Json]:
     check_count(attribute, value)
     values = [read_value(attribute, element, noted) for element in value]
     kept = [element for element in values if not is_unassigned(element)]
-    primaries = [at for at, element in enumerate(kept) if isinstance(element, dict) and element.get("primary") is True]
+    primaries = [at for at, element in enumerate(kept) if isinstance(element, dict) and element.get("primary") is True] if len(kept) > 1 else []
     if len(primaries) > 1:
         demote_primaries(kept, primaries[-1], noted)
     return kept
@@ -118,7 +118,7 @@ def _read_complex(attribute: Attribute, value: Json, noted: Noted) -> dict[str, 
         value = {"value": value}
     element: dict[str, Json] = {}
     for name, part in value.items():
-        if name.lower() == "value" and attribute.name == "roles" and isinstance(part, str) and (role := _role_from_json(part, noted)):
+        if attribute.name == "roles" and name.lower() == "value" and isinstance(part, str) and (role := _role_from_json(part, noted)):
             element |= _read_complex(attribute, role, noted) or {}
             continue
         sub = attribute.sub(name) or attribute.sub(_SUB_ALIASES.get(name.lower(), ""))
