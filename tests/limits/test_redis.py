@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis.asyncio import Redis
 
-from rollhouse.limits.gcra import CONNECTIONS, Limit, RedisLimiter
+from rollhouse.limits.gcra import CONNECTIONS, LEASE_MOST, LEASE_SECONDS, LEASE_SHARE, Limit, RedisLimiter
 from tests.limits.conftest import RedisServer
 
 PLENTY = Limit(rate_per_second=1000, burst=1000)
@@ -48,17 +48,104 @@ def commands(redis_server: RedisServer) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): values["calls"] for name, values in text.items()}
 
 
-async def test_a_decision_is_one_round_trip(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
-    """GET, SET and TIME run inside the script, within the server."""
-    await limiters[0].admit("a", PLENTY)
+async def asked(limiter: RedisLimiter, redis_server: RedisServer, limit: Limit, count: int) -> dict[str, int]:
+    """What Redis is asked for so many requests, one after the other."""
+    await limiter.admit("a", limit)
     redis_server.tell("CONFIG", "RESETSTAT")
+    for _ in range(count):
+        assert (await limiter.admit("a", limit)).allowed
+    return commands(redis_server)
 
-    for _ in range(50):
-        await limiters[0].admit("a", PLENTY)
 
-    called = commands(redis_server)
+async def test_a_decision_is_one_round_trip(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """GET, SET and TIME run inside the script, within the server. Of a key with so little to spend nothing is leased."""
+    called = await asked(limiters[0], redis_server, Limit(rate_per_second=LEASE_SHARE - 1, burst=1000), 50)
+
     assert called["evalsha"] == 50
     assert {name for name in called if not name.startswith(("client", "config", "info", "select"))} == {"evalsha", "get", "set", "time"}
+
+
+async def test_a_busy_key_is_asked_for_once_in_many_requests(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    called = await asked(limiters[0], redis_server, PLENTY, 260)
+
+    assert called["evalsha"] <= 20
+
+
+async def test_a_key_that_is_asked_for_now_and_then_leases_nothing(limiters: list[RedisLimiter]) -> None:
+    """What is leased and not used has to be given back: of ten thousand quiet tenants that would be all traffic with Redis."""
+    for _ in range(3):
+        await limiters[0].admit("a", PLENTY)
+        limiters[0]._leases["a"].asked -= 2 * LEASE_SECONDS
+
+    assert limiters[0]._leases["a"].left == 0
+
+
+def owed(redis_server: RedisServer, key: str, limit: Limit) -> float:
+    """How many requests Redis has counted that have not come back yet."""
+    now, stored = redis_server.tell("TIME"), redis_server.tell("GET", f"rollhouse:rate:{key}")
+    assert isinstance(now, (list, tuple))
+    return max(0.0, int(str(stored, "ascii")) / 1e6 - int(now[0]) - int(now[1]) / 1e6) * limit.rate_per_second  # type: ignore[call-overload]
+
+
+async def test_of_many_requests_at_once_one_leases(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    slow = Limit(rate_per_second=100, burst=10_000)
+    for _ in range(30):
+        await limiters[0].admit("a", slow)
+    before = owed(redis_server, "a", slow)
+
+    await asyncio.gather(*(limiters[0].admit("a", slow) for _ in range(100)))
+
+    assert owed(redis_server, "a", slow) - before <= 100 + LEASE_MOST
+
+
+async def test_what_was_leased_and_not_used_is_given_back_with_the_next_question(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    slow = Limit(rate_per_second=8, burst=1000)
+    started = time.monotonic()
+    for _ in range(41):
+        await limiters[0].admit("a", slow)
+    lease = limiters[0]._leases["a"]
+    assert lease.left > 0
+    lease.asked -= LEASE_SECONDS
+
+    await limiters[0].admit("a", slow)
+
+    assert 42 - 8 * (time.monotonic() - started) - 1 <= owed(redis_server, "a", slow) <= 42 + lease.left + 0.01
+    assert lease.left <= 8 // LEASE_SHARE
+
+
+async def test_no_process_leases_more_than_an_eighth_of_what_is_left(limiters: list[RedisLimiter]) -> None:
+    limit = Limit(rate_per_second=100, burst=24)
+    for number in range(20):
+        decision = await limiters[number % 2].admit("a", limit)
+        assert decision.remaining is not None
+        assert all(one._leases["a"].left <= 3 for one in limiters if "a" in one._leases)
+
+
+async def test_two_processes_that_lease_spend_what_the_limit_allows_and_hardly_less(limiters: list[RedisLimiter]) -> None:
+    limit, passed = Limit(rate_per_second=80, burst=100), 0
+    started = time.monotonic()
+    while time.monotonic() - started < 1.5:
+        decisions = await asyncio.gather(*(limiters[number % 2].admit("a", limit) for number in range(4)))
+        passed += sum(decision.allowed for decision in decisions)
+        await asyncio.sleep(0.002)
+    seconds = time.monotonic() - started
+
+    assert passed <= limit.burst + limit.rate_per_second * seconds + 1
+    assert passed >= limit.burst + limit.rate_per_second * 1.5 - 2 * limit.rate_per_second // LEASE_SHARE
+
+
+async def test_an_outage_goes_on_from_what_redis_said_last(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """Also of what other processes had spent."""
+    limit = Limit(rate_per_second=1, burst=20)
+    for _ in range(15):
+        await limiters[1].admit("a", limit)
+    await limiters[0].admit("a", limit)
+    redis_server.stop()
+
+    passed = [(await limiters[0].admit("a", limit)).allowed for _ in range(20)]
+
+    assert limiters[0].is_degraded
+    assert sum(passed) in (4, 5)
 
 
 async def test_many_requests_at_once_share_a_bounded_number_of_connections(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
@@ -116,10 +203,12 @@ async def test_a_process_whose_clock_is_an_hour_ahead_gains_nothing(limiters: li
 
 @pytest.mark.threat("T45")
 async def test_no_local_time_enters_the_script(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
-    """What Redis is sent: the script's name, one key, the rate, the burst and the cost."""
+    """What Redis is sent: the script's name, one key, the rate, the burst, the cost, and what is given back and wanted in advance."""
     await limiters[0].admit("a", Limit(10, 20))
     async with Redis.from_url(redis_server.url) as redis, redis.monitor() as monitor:
         await limiters[0].admit("a", Limit(10, 20), 2)
         sent = await anext(command["command"] async for command in monitor.listen() if command["command"].startswith("EVALSHA"))
 
-    assert sent.split()[2:] == ["1", "rollhouse:rate:a", "10", "20", "2"]
+    *counted, returned, wanted = sent.split()[2:]
+    assert counted == ["1", "rollhouse:rate:a", "10", "20", "2"]
+    assert all(int(one) <= LEASE_MOST for one in (returned, wanted))

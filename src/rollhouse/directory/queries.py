@@ -24,7 +24,9 @@ COMPILED_STATEMENTS = 1024
 
 _NOBODY = UUID(int=0)
 _SURROGATES = (0xD800, 0xDFFF)
-_TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''
+CREATED = "to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS created"
+MODIFIED = "to_char(last_modified AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS last_modified"
+"""The times as `meta` shows them, such as 2026-01-23T04:56:22.000Z: Postgres writes them for a quarter of what reading and writing them here costs."""
 _R = RESOURCES.alias("r")
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _TYPE = bindparam("type", type_=Text)
@@ -167,13 +169,8 @@ def _compile_page(shape: Condition | None, sort: Sort | None, relation: str | No
     return _compile(select(*columns).select_from(ids.join(found, true())).order_by(*shown))
 
 
-def time_text(column: str) -> str:
-    """SQL for a time as `meta` shows it, such as 2026-01-23T04:56:22.000Z: Postgres writes it in a quarter of what reading and writing it here costs."""
-    return f"to_char({column} AT TIME ZONE 'UTC', {_TIME})"
-
-
 def _time_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.to_char(func.timezone(literal_column("'UTC'"), column), literal_column(_TIME))
+    return func.to_char(func.timezone(literal_column("'UTC'"), column), literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''))
 
 
 def _behind(sort: Sort | None, where: Where) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from rollhouse.database.pool import Database, Transaction
-from rollhouse.directory.queries import time_text
+from rollhouse.directory.queries import CREATED, MODIFIED
 from rollhouse.directory.scopes import Scope
 from rollhouse.scim.errors import NotFound, quoted
 from rollhouse.scim.memberships import is_resource_id
@@ -17,8 +17,7 @@ PAGE_LIMIT = 200
 _BEFORE_ALL = UUID(int=0)
 
 _PAGE = (
-    f"SELECT id, document, version, {time_text('created')}, {time_text('last_modified')} FROM rollhouse.resources"
-    " WHERE tenant_id = $1 AND resource_type = $2 AND id > $3 ORDER BY id LIMIT $4"
+    f"SELECT id, document, version, {CREATED}, {MODIFIED} FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id > $3 ORDER BY id LIMIT $4"
 )
 _EXISTS = "SELECT FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id = $3"
 _MEMBERS = "SELECT member_id, member_type FROM rollhouse.memberships WHERE tenant_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4"

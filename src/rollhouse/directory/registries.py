@@ -106,17 +106,26 @@ class Registries:
         self._database = database
         self._known: OrderedDict[UUID, Registry] = OrderedDict()
 
-    async def of(self, tenant: Tenant) -> Registry:
-        """The tenant's registry, at the tenant's revision or a later one."""
-        known = STANDARD if tenant.registry == 0 else self._known.get(tenant.id)
-        if known is None or known.revision < tenant.registry:
-            known = (await read_definitions(self._database, tenant.id))[1]
-            self._known[tenant.id] = known
-            if len(self._known) > CACHE_ENTRIES:
-                self._known.popitem(last=False)
-        elif known is not STANDARD:
+    def known(self, tenant: Tenant) -> Registry | None:
+        """The tenant's registry, at the tenant's revision or a later one; None if it has to be read."""
+        found = STANDARD
+        if tenant.registry:
+            kept = self._known.get(tenant.id)
+            if kept is None or kept.revision < tenant.registry:
+                return None
             self._known.move_to_end(tenant.id)
-        return known.with_group_members if tenant.profile.group_members else known
+            found = kept
+        return found.with_group_members if tenant.profile.group_members else found
+
+    async def of(self, tenant: Tenant) -> Registry:
+        """The tenant's registry, at the tenant's revision or a later one, read if it is not known."""
+        return self.known(tenant) or await self._read(tenant)
+
+    async def _read(self, tenant: Tenant) -> Registry:
+        found = self._known[tenant.id] = (await read_definitions(self._database, tenant.id))[1]
+        if len(self._known) > CACHE_ENTRIES:
+            self._known.popitem(last=False)
+        return found.with_group_members if tenant.profile.group_members else found
 
 
 async def read_definitions(database: Database, tenant_id: UUID) -> tuple[Definitions, Registry]:

@@ -11,7 +11,7 @@ import msgspec
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database, Row, Transaction
 from rollhouse.directory import group_members
-from rollhouse.directory.queries import Position, count_statement, page_statement, time_text
+from rollhouse.directory.queries import CREATED, MODIFIED, Position, count_statement, page_statement
 from rollhouse.directory.scopes import Page, Query, Scope
 from rollhouse.scim.attributes import Document
 from rollhouse.scim.comparison import comparable, index_entries
@@ -29,14 +29,13 @@ WRITE_TRIES = 20
 READ_TIMEOUT_MILLISECONDS = 2000
 """Longest that a composed filter may scan within its tenant."""
 
-_CREATED, _MODIFIED = f"{time_text('created')} AS created", f"{time_text('last_modified')} AS last_modified"
-_RECORD = f"SELECT id, document, version, {_CREATED}, {_MODIFIED}, relation"
+_RECORD = f"SELECT id, document, version, {CREATED}, {MODIFIED}, relation"
 _GET = f"{_RECORD} FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
 _FIND = f"{_RECORD} FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
 _LIST = f"{_RECORD}, total FROM rollhouse.list_resources($1, $2, $3, $4, $5, $6, $7, $8)"
-_CREATE = f"SELECT {_CREATED}, unknown FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_CREATE = f"SELECT {CREATED}, unknown FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 _UPDATE = (
-    f"SELECT version, {_CREATED}, {_MODIFIED}, unknown"
+    f"SELECT version, {CREATED}, {MODIFIED}, unknown"
     " FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 )
 _DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"

@@ -50,7 +50,7 @@ class Doors(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         service.require_verified()
-        async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
+        with service.deadlines.after(DEADLINE_SECONDS) as deadline:
             operator = await _verified(service, scope)
             decision = await service.limiter.admit(f"operator-key:{operator.key_id}", LIMIT_OF_A_KEY)
             if not decision.allowed:

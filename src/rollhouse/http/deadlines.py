@@ -13,7 +13,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 class Deadline:
-    """An async block that ends after `seconds`, a tick later at most, with a refusal: `async with deadlines.after(8)`."""
+    """A block of one task that ends after `seconds`, a tick later at most, with a refusal: `with deadlines.after(8)`."""
 
     __slots__ = ("_body_seconds", "_deadlines", "_is_over", "_task", "at")
 
@@ -35,12 +35,12 @@ class Deadline:
         self.at, self._body_seconds = time.monotonic() + left, None
         return received
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         self._deadlines.open.add(self)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._deadlines.open.discard(self)
         if self._is_over and self._task is not None and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise self._refusal() from error

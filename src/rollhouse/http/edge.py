@@ -170,7 +170,8 @@ def _entry(scope: Any, status: int, seconds: float, answered: bytes) -> Entry:
         entry.request_body = exchange.read_body
         entry.looked_for = exchange.looked_for
         entry.registry = exchange.registry
-        entry.tolerances = tuple(one.value for one in state["noted"])
+        if state["noted"]:
+            entry.tolerances = tuple(one.value for one in state["noted"])
     elif wrong is not None:
         entry.reason = wrong.why
         entry.credential_id = str(wrong.credential_id) if wrong.credential_id is not None else None

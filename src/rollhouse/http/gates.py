@@ -40,20 +40,22 @@ class Gates(ASGIMiddleware):
         state = scope["state"]
         service: Service = state["service"]
         service.require_verified()
-        async with service.deadlines.after(DEADLINE_SECONDS) as deadline:
+        with service.deadlines.after(DEADLINE_SECONDS) as deadline:
             with span("tenant gate"):
                 access = await _pass_tenant_gate(service, scope)
-            exchange = Exchange(service, access, scope, deadline, await service.registries.of(access.tenant))
+            tenant = access.tenant
+            exchange = Exchange(service, access, scope, deadline, service.registries.known(tenant) or await service.registries.of(tenant))
             state["exchange"] = exchange
             is_read = scope["method"] in _READS or scope["path"].endswith("/.search")  # type: ignore[typeddict-item]
             with span("rate gate"):
                 await exchange.charge(COST_OF_READ if is_read else COST_OF_WRITE)
-            await _pass_in_flight_gate(service, access.tenant)
+            if not service.in_flight.take(tenant.id):
+                await _wait_in_flight(service, tenant)
             try:
                 with span("handler"):
                     await next_app(scope, receive, send)
             finally:
-                service.in_flight.leave(access.tenant.id)
+                service.in_flight.leave(tenant.id)
 
 
 async def _pass_tenant_gate(service: Service, scope: Scope) -> Access:
@@ -70,9 +72,7 @@ async def _pass_tenant_gate(service: Service, scope: Scope) -> Access:
     return access
 
 
-async def _pass_in_flight_gate(service: Service, tenant: Tenant) -> None:
-    if service.in_flight.take(tenant.id):
-        return
+async def _wait_in_flight(service: Service, tenant: Tenant) -> None:
     try:
         await service.in_flight.wait(tenant.id)
     except Unavailable as error:

@@ -82,7 +82,7 @@ def oauth_router(service: Service) -> Router:
         """An access token for a client that proves who it is (RFC 6749 section 4.4)."""
         service.require_verified()
         form = await _form(request)
-        async with service.deadlines.after(DEADLINE_SECONDS):
+        with service.deadlines.after(DEADLINE_SECONDS):
             proof = _proof(request, form)
             match form.get("grant_type"):
                 case "client_credentials":
@@ -100,7 +100,7 @@ def oauth_router(service: Service) -> Router:
         """An access token given back by the client that has it; 200 also for what is none of its tokens (RFC 7009 section 2.2)."""
         service.require_verified()
         form = await _form(request)
-        async with service.deadlines.after(DEADLINE_SECONDS):
+        with service.deadlines.after(DEADLINE_SECONDS):
             client = await _authenticate(service, key_sets, request, tenant, _proof(request, form))
             token = form.get("token")
             if token is None:

@@ -32,6 +32,7 @@ from rollhouse.telemetry.metrics import (
     CONNECTION_COUNT,
     CONNECTION_MAX,
     CONNECTION_PENDING,
+    CREDENTIAL_LOOKUPS,
     DEPENDENCY_UP,
     LIMITER_DEGRADED,
     LOOP_LAG_SECONDS,
@@ -133,6 +134,7 @@ class Service:
         CONNECTION_PENDING.set_function(lambda: self.database.turns.waiting)
         CONNECTION_COUNT.labels("used").set_function(lambda: self.database.turns.taken)
         CONNECTION_COUNT.labels("idle").set_function(lambda: self.database.idle)
+        CREDENTIAL_LOOKUPS.read = {"hit": lambda: self.gate.hits, "miss": lambda: self.gate.misses}
         REFUSED_BUSY.read = {"connections": lambda: self.database.turns.refused, "in_flight": lambda: self.in_flight.refused}
 
     def _portal(self, settings: Settings) -> Portal:

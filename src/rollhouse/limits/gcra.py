@@ -5,7 +5,8 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import msgspec
@@ -31,15 +32,23 @@ CONNECTIONS = 16
 """To Redis, of one process; more requests at once wait for one of them, within the same 50 ms."""
 BREAK_SECONDS = 2.0
 """After a failure of Redis, how long requests are counted locally before it is asked again."""
+LEASE_SECONDS = 1.0
+"""How long a process may spend what it has leased."""
+LEASE_MOST = 25
+"""Most that one process leases at once of one key (docs/decisions/0014-leases.md)."""
+LEASE_SHARE = 4
+"""It leases at most what comes back in this part of a second: a quarter; a key with less than four a second is asked for at each request."""
+RETURN_SECONDS = 10.0
+"""So long after it was leased what is left may be given back; later it has come back by itself."""
 
 
-class Limit(msgspec.Struct, frozen=True):
+class Limit(msgspec.Struct, frozen=True, dict=True):
     """`rate_per_second` sustained, `burst` at once after a pause; a rate of 0 is no limit."""
 
     rate_per_second: int
     burst: int
 
-    @property
+    @cached_property
     def policy(self) -> str:
         """The value of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10): the burst, and the seconds in which it is there again."""
         return f'"tenant";q={self.burst};w={max(1, math.ceil(self.burst / self.rate_per_second))}'
@@ -106,6 +115,13 @@ class LocalLimiter:
             del self._arrivals[name]
         return True
 
+    def remember(self, key: str, arrival: float) -> None:
+        """Count on from what is known from elsewhere: when the whole burst is there again, in monotonic seconds."""
+        self._arrivals[key] = arrival
+        self._arrivals.move_to_end(key)
+        if len(self._arrivals) > LOCAL_KEYS:
+            self._arrivals.popitem(last=False)
+
     def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
         """The decision at `now` (monotonic seconds); refused requests cost nothing."""
         if limit.rate_per_second == 0:
@@ -119,14 +135,15 @@ class LocalLimiter:
         if over > _ROUNDING_SECONDS:
             if present < stored:
                 self._arrivals[key] = present
-            left = max(0, math.floor(burst - (present - now) / interval))
-            return Decision(allowed=False, retry_after_seconds=max(1, math.ceil(over)), remaining=left, reset_seconds=math.ceil(present - now))
-        self._arrivals[key] = arrival
-        self._arrivals.move_to_end(key)
-        if len(self._arrivals) > LOCAL_KEYS:
-            self._arrivals.popitem(last=False)
-        left = max(0, math.floor(burst - (arrival - now) / interval + _ROUNDING_SECONDS))
-        return Decision(allowed=True, remaining=left, reset_seconds=math.ceil(arrival - now))
+            return _decision(max(1, math.ceil(over)), present - now, interval, burst)
+        self.remember(key, arrival)
+        return _decision(0, arrival - now, interval, burst)
+
+
+def _decision(wait_seconds: int, owed_seconds: float, interval: float, burst: int) -> Decision:
+    """The decision of a key that owes so many seconds of its rate."""
+    left = max(0, math.floor(burst - owed_seconds / interval + _ROUNDING_SECONDS))
+    return Decision(wait_seconds == 0, wait_seconds, left, math.ceil(owed_seconds))
 
 
 _SCRIPT = """
@@ -136,19 +153,58 @@ local interval = 1000000 / tonumber(ARGV[1])
 local cost = tonumber(ARGV[3])
 local burst = math.max(tonumber(ARGV[2]), cost)
 local stored = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
-local present = math.min(stored, at + interval * (burst + cost))
+local present = math.min(math.max(stored - interval * tonumber(ARGV[4]), at), at + interval * (burst + cost))
 local arrival = present + interval * cost
 local over = arrival - interval * burst - at
 if over > 1 then
   if present < stored then
     redis.call('SET', KEYS[1], string.format('%.0f', present), 'PX', math.ceil((present - at) / 1000) + 1000)
   end
-  return {math.max(1, math.ceil(over / 1000000)), math.max(0, math.floor(burst - (present - at) / interval)), math.ceil((present - at) / 1000000)}
+  return {math.max(1, math.ceil(over / 1000000)), math.ceil(present - at), 0}
 end
-redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - at) / 1000) + 1000)
-return {0, math.max(0, math.floor(burst - (arrival - at) / interval + 0.000001)), math.ceil((arrival - at) / 1000000)}
+local leased = math.max(0, math.min(tonumber(ARGV[5]), math.floor((burst - (arrival - at) / interval) / 8)))
+local taken = arrival + interval * leased
+redis.call('SET', KEYS[1], string.format('%.0f', taken), 'PX', math.ceil((taken - at) / 1000) + 1000)
+return {0, math.floor(arrival - at), leased}
 """
-"""One round trip by Redis's own clock: seconds to wait (0 to pass), what is left, and seconds until all of it is there again."""
+"""One round trip by Redis's own clock, with the rate, the burst, the cost, what is given back and what is wanted in advance.
+
+It answers with seconds to wait (0 to pass), microseconds until the whole burst is there again, and what is leased: an eighth of what is left at most,
+so that nobody holds what another process needs.
+"""
+
+
+class _Lease:
+    """What Redis has let this process have in advance of one key, and what the next question is told by."""
+
+    __slots__ = ("asked", "is_asking", "left", "limit", "spent")
+
+    def __init__(self, limit: Limit, now: float) -> None:
+        self.limit = limit
+        self.left = 0
+        self.asked = now
+        """When Redis was asked for it, in monotonic seconds."""
+        self.spent = 0
+        """What requests have cost since then, that one included."""
+        self.is_asking = False
+        """Whether somebody asks for more: others that have to ask meanwhile ask for themselves alone."""
+
+    def pays(self, cost: int, now: float) -> bool:
+        """Whether a request can be paid for; it is, then."""
+        if self.left < cost or now >= self.asked + LEASE_SECONDS:
+            return False
+        self.left -= cost
+        self.spent += cost
+        return True
+
+    def renew(self, now: float) -> tuple[int, int]:
+        """What to give back, and what to ask for in advance: what a second takes by the time since the last question, twice the use if that was shorter."""
+        since = now - self.asked
+        returned = self.left if since < RETURN_SECONDS else 0
+        wanted = 2 * self.spent if since < LEASE_SECONDS else int(self.spent / since)
+        self.left = self.spent = 0
+        self.asked = now
+        return returned, min(wanted, LEASE_MOST, self.limit.rate_per_second // LEASE_SHARE)
 
 
 class _Script:
@@ -161,7 +217,7 @@ class _Script:
         self._idle: list[tuple[Any, float]] = []
         self._hash = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-    async def __call__(self, *, keys: list[str], args: list[int]) -> list[int]:
+    async def __call__(self, *, keys: list[str], args: Sequence[int]) -> list[int]:
         """What the script answers.
 
         Raises:
@@ -203,26 +259,53 @@ async def _has_ended(connection: Any) -> bool:
 
 
 class RedisLimiter:
-    """Counts in Redis for all processes; while Redis fails, counts here, and one request in two seconds asks it again."""
+    """Counts in Redis for all processes; while Redis fails, counts here, and one request in two seconds asks it again.
+
+    What a busy key needs in the next moment is leased, so that not every request makes a round trip. Nothing is spent that Redis has not counted.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = _Script(redis)
         self._local = LocalLimiter()
+        self._leases: OrderedDict[str, _Lease] = OrderedDict()
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._broken_until = 0.0
         self.is_degraded = False
 
     async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
-        """The decision by the count of all processes, or by this one's while Redis is away; this one's always goes on, to be warm then."""
-        local = self._local.decide(key, limit, time.monotonic(), cost)
-        if limit.rate_per_second == 0 or not self._may_ask():
-            return local
-        asked = await self._ask(key, limit, cost, is_probe=self.is_degraded)
-        return local if asked is None else asked
+        """The decision by the count of all processes, or by this one's while Redis is away, which goes on from what Redis said last."""
+        now = time.monotonic()
+        if limit.rate_per_second == 0 or not self._may_ask(now):
+            return self._local.decide(key, limit, now, cost)
+        lease = self._lease(key, limit, now)
+        if not self.is_degraded and lease.pays(cost, now):
+            return self._local.decide(key, limit, now, cost)
+        return await self._ask(key, lease, cost, now) or self._local.decide(key, limit, now, cost)
 
-    async def _ask(self, key: str, limit: Limit, cost: int, *, is_probe: bool) -> Decision | None:
-        """The decision by Redis, None if it gives none in time; a time-out in this process's own line is no failure of Redis."""
+    def _lease(self, key: str, limit: Limit, now: float) -> _Lease:
+        lease = self._leases.get(key)
+        if lease is None or lease.limit != limit:
+            lease = self._leases[key] = _Lease(limit, now)
+            if len(self._leases) > LOCAL_KEYS:
+                self._leases.popitem(last=False)
+        self._leases.move_to_end(key)
+        return lease
+
+    async def _ask(self, key: str, lease: _Lease, cost: int, now: float) -> Decision | None:
+        """The decision by Redis, None if it gives none in time; only one request at a time asks for a lease."""
+        if lease.is_asking:
+            return await self._run(key, lease, cost, 0, 0)
+        returned, wanted = lease.renew(now)
+        lease.is_asking = True
+        try:
+            return await self._run(key, lease, cost, returned, wanted)
+        finally:
+            lease.is_asking = False
+
+    async def _run(self, key: str, lease: _Lease, cost: int, returned: int, wanted: int) -> Decision | None:
+        """What the script decides; None if Redis does not answer in time. A time-out in this process's own line is no failure of Redis."""
+        limit, is_probe = lease.limit, self.is_degraded
         began = math.inf
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS), self._connections:
@@ -230,7 +313,7 @@ class RedisLimiter:
                     return None
                 began = time.monotonic()
                 with span("EVALSHA", "client", **{"db.system.name": REDIS, "db.operation.name": "EVALSHA"}):
-                    answer = await self._script(keys=[_name(key)], args=[limit.rate_per_second, limit.burst, cost])
+                    answer = await self._script(keys=[_name(key)], args=(limit.rate_per_second, limit.burst, cost, returned, wanted))
                 database_seconds(REDIS, "EVALSHA", "").observe(time.monotonic() - began)
         except (RedisError, OSError, TimeoutError) as error:
             if began < math.inf:
@@ -240,12 +323,14 @@ class RedisLimiter:
             return None
         if is_probe:  # a late answer to a request from before the outage says nothing about now
             self._recover()
-        wait, remaining, reset = (int(part) for part in answer)
-        return Decision(allowed=wait == 0, retry_after_seconds=wait, remaining=remaining, reset_seconds=reset)
+        wait, owed, leased = (int(part) for part in answer)
+        self._local.remember(key, time.monotonic() + owed / 1e6)
+        lease.left += leased
+        lease.spent += cost
+        return _decision(wait, owed / 1e6, 1 / limit.rate_per_second, max(limit.burst, cost))
 
-    def _may_ask(self) -> bool:
-        """Whether this request asks Redis; after a failure only one does in two seconds, and no other waits for it."""
-        now = time.monotonic()
+    def _may_ask(self, now: float) -> bool:
+        """Whether Redis counts for this request; after a failure only one asks it in two seconds, and no other waits for it."""
         if now < self._broken_until:
             return False
         if self.is_degraded:
@@ -281,6 +366,8 @@ class RedisLimiter:
     async def forget(self, key: str) -> bool:
         """Count the key, and those that begin with it and a colon, anew; whether Redis could be reached."""
         await self._local.forget(key)
+        for name in [one for one in self._leases if one == key or one.startswith(f"{key}:")]:
+            del self._leases[name]
         try:
             names = [_name(key), *[name async for name in self._redis.scan_iter(match=_name(f"{key}:*"), count=1000)]]
             await self._redis.delete(*names)

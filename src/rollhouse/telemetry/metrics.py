@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import (
@@ -54,7 +53,6 @@ CONNECTION_WAIT_SECONDS = Histogram(
 DEPENDENCY_UP = Gauge("rollhouse_dependency_up", "Whether it answered when it was last asked (every 5 s): postgres, redis.", ("dependency",), registry=REGISTRY)
 UNVERIFIED = Gauge("rollhouse_unverified", "1 while SCIM is refused because the database has not passed the checks at start.", registry=REGISTRY)
 MIGRATIONS_PENDING = Gauge("rollhouse_migrations_pending", "1 while the database's schema is not the one of this release.", registry=REGISTRY)
-CREDENTIAL_LOOKUPS = Counter("rollhouse_credential_lookups", "Look-ups of a secret, by whether it was known (hit, miss).", ("result",), registry=REGISTRY)
 LOOP_LAG_SECONDS = Histogram(
     "rollhouse_event_loop_lag_seconds",
     "How much later than asked the event loop woke a task (looked at four times a second).",
@@ -88,19 +86,21 @@ request_log_dropped = lru_cache(maxsize=10)(REQUEST_LOG_DROPPED.labels)
 """The cached child of the counter for one bound."""
 job_failures = lru_cache(maxsize=100)(JOB_FAILURES.labels)
 """The cached child of the counter for one job."""
-CACHE_HIT, CACHE_MISS = CREDENTIAL_LOOKUPS.labels("hit"), CREDENTIAL_LOOKUPS.labels("miss")
 
 
-class RefusedBusy(Collector):
-    """Counters that others keep as plain numbers: read when they are asked for, at no cost before."""
+class Kept(Collector):
+    """A counter that others keep as plain numbers, by one label: read when it is asked for, at no cost before."""
 
-    read: Mapping[str, Callable[[], int]] = MappingProxyType({})
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._name, self._documentation, self._label = name, documentation, label
+        self.read: Mapping[str, Callable[[], int]] = {}
+        REGISTRY.register(self)
 
     def collect(self) -> Iterator[Metric]:
-        """One counter, by what was full: `connections` (to Postgres) or `in_flight` (requests under way)."""
-        found = CounterMetricFamily("rollhouse_refused_busy", "Requests and statements refused because a line was full or too slow.", labels=("line",))
-        for line, count in self.read.items():
-            found.add_metric((line,), count())
+        """The counter with what is kept by now."""
+        found = CounterMetricFamily(self._name, self._documentation, labels=(self._label,))
+        for value, count in self.read.items():
+            found.add_metric((value,), count())
         yield found
 
 
@@ -128,8 +128,8 @@ class PerTenant(Collector):
         yield found
 
 
-REFUSED_BUSY = RefusedBusy()
-REGISTRY.register(REFUSED_BUSY)
+REFUSED_BUSY = Kept("rollhouse_refused_busy", "Requests and statements refused because a line (connections, in_flight) was full or too slow.", "line")
+CREDENTIAL_LOOKUPS = Kept("rollhouse_credential_lookups", "Look-ups of a secret, by whether it was known (hit, miss).", "result")
 TENANTS = PerTenant("rollhouse_tenants", "Active tenants by the state of their provisioning (healthy, stalled, failing, unused).", "state")
 TENANT_STALLED_SECONDS = PerTenant("rollhouse_tenant_stalled_seconds", "Seconds since the last success of the 50 tenants that have stalled longest.")
 SECRET_EXPIRY = PerTenant("rollhouse_secret_expiry_timestamp_seconds", "When a tenant's first secret ends, for the 100 that end first within 30 days.")

@@ -12,7 +12,6 @@ import msgspec
 
 from rollhouse.database.pool import Database
 from rollhouse.scim.errors import Forbidden, Unauthorized
-from rollhouse.telemetry.metrics import CACHE_HIT, CACHE_MISS
 from rollhouse.tenancy.secrets import Peppers, is_well_typed, lookup_id_of
 from rollhouse.tenancy.tenants import Tenant, read_profile
 
@@ -95,6 +94,8 @@ class CredentialGate:
         self._unknown: OrderedDict[str, _Known] = OrderedDict()
         self._uses: dict[UUID, Use] = {}
         self._changes = 0
+        self.hits = self.misses = 0
+        """Look-ups of what is believed, and of what had to be asked for."""
 
     async def access_by(self, slug: str, secret: str, *, is_read: bool) -> Access:
         """The tenant of the path, if the secret is a live one of its own.
@@ -105,7 +106,7 @@ class CredentialGate:
             Unavailable: Postgres cannot be asked; never a 401 (invariant 6).
         """
         lookup_id = lookup_id_of(secret)
-        known = await self._look_up(lookup_id, secret) if lookup_id else _NOBODY
+        known = (self._believed(lookup_id) or await self._look_up(lookup_id, secret)) if lookup_id else _NOBODY
         expected = self._peppers.mac(known.pepper_version, secret)
         is_right = hmac.compare_digest(expected, known.mac)
         access = known.access
@@ -144,13 +145,16 @@ class CredentialGate:
         is_old = known.pepper_version != current
         self._uses[access.credential_id] = Use(access.tenant.id, self._peppers.mac(current, secret) if is_old else None, current if is_old else None)
 
-    async def _look_up(self, lookup_id: str, secret: str) -> _Known:
+    def _believed(self, lookup_id: str) -> _Known | None:
         known = self._known.get(lookup_id) or self._unknown.get(lookup_id)
-        now = time.monotonic()
-        if known is not None and known.until > now:
-            CACHE_HIT.inc()
-            return known
-        CACHE_MISS.inc()
+        if known is None or known.until <= time.monotonic():
+            return None
+        self.hits += 1
+        return known
+
+    async def _look_up(self, lookup_id: str, secret: str) -> _Known:
+        self.misses += 1
+        known = self._known.get(lookup_id) or self._unknown.get(lookup_id)
         if not is_well_typed(secret):
             return _NOBODY
         changes = self._changes
