@@ -21,8 +21,7 @@ from rollhouse.cli.embedded import embedded_programs
 from rollhouse.cli.seed import seeded_user
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database
-from rollhouse.directory.queries import page_statement
-from rollhouse.directory.resources import _CREATE, _FIND, _GET, _TOTAL, _UPDATE
+from rollhouse.directory.resources import _CREATE, _FIND, _GET, _LIST, _UPDATE
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.keys import index_key
 from rollhouse.scim.messages import encode
@@ -43,15 +42,13 @@ _AUDIT = (
     " FROM generate_series(1, %d)"
 )
 _BIND = "SELECT set_config('rollhouse.tenant', :tenant, true)"
-_BIND_PAGE = (
-    f"{_BIND}, set_config('plan_cache_mode', 'force_custom_plan', true), set_config('statement_timeout', '2000', true),"
-    " set_config('lock_timeout', '1000', true)"
-)
+_NO_REGISTRY = ["0", "false"]
+"""Of its own the tenant has defined nothing, and it is not strict."""
 
 
 def filled_in(sql: str, values: list[str]) -> str:
-    """The statement with pgbench's names (or constants) in the place of $1, $2, ..."""
-    return re.sub(r"\$(\d+)", lambda found: values[int(found[1]) - 1], sql)
+    """The statement with pgbench's names (or constants) in the place of $1, $2, ...; a colon in a text would be a name to pgbench."""
+    return re.sub(r"\$(\d+)", lambda found: values[int(found[1]) - 1], sql.replace("HH24:MI:SS", "HH24.MI.SS"))
 
 
 def array(texts: list[str]) -> str:
@@ -95,7 +92,7 @@ class Limit:
         }
         for at, number in enumerate(numbers_of(self.users)[-LEFT_OUT:]):
             key = index_key(seeded_user(self.slug, number)["userName"])
-            row = (await self.database.read(_FIND, self.tenant_id, "User", "username", key, 1, None, base))[0]
+            row = (await self.database.read(_FIND, self.tenant_id, "User", "username", key, 1, None, base, None))[0]
             stored = msgspec.json.decode(row["document"])
             self.variables |= {
                 f"id{at}": str(row["id"]),
@@ -107,25 +104,24 @@ class Limit:
     def _scripts(self, operation: str) -> list[str]:
         """What pgbench draws from: each about another user."""
         own = [":tenant", ":actor", ":request"]
-        get = [filled_in(_GET, [":tenant", "'User'", f":id{at}", "'groups'", ":base"]) for at in range(LEFT_OUT)]
+        get = [filled_in(_GET, [":tenant", "'User'", f":id{at}", "'groups'", ":base", "NULL"]) for at in range(LEFT_OUT)]
         match operation:
             case operations.GET:
                 return [f"{one};\n" for one in get]
             case operations.FIND:
-                return [filled_in(_FIND, [":tenant", "'User'", "'username'", f":key{at}", "100", "'groups'", ":base"]) + ";\n" for at in range(LEFT_OUT)]
+                return [
+                    filled_in(_FIND, [":tenant", "'User'", "'username'", f":key{at}", "100", "'groups'", ":base", "NULL"]) + ";\n" for at in range(LEFT_OUT)
+                ]
             case operations.PAGE:
-                page = page_statement(None, None, relation="groups", tenant="tenant", type="'User'", base_url="base", limit="100", offset="0")
-                values = [{"tenant": ":tenant", "base": ":base", "groups": "'groups'"}.get(one, one) for one in page.arguments]
-                total = filled_in(_TOTAL, ["'User'"])
-                return [f"BEGIN;\n{_BIND_PAGE};\n{filled_in(page.sql, values)};\n{total};\nCOMMIT;\n"]
+                return [filled_in(_LIST, [":tenant", "'User'", f"'{UUID(int=0)}'", "0", "101", "'groups'", ":base", "NULL"]) + ";\n"]
             case operations.POST:
                 fresh = [f"replace(:{name}, :token, :n::text){kind}" for name, kind in (("document", ""), ("comparable", "::jsonb"), ("keys", "::text[]"))]
-                values = [*own, "'User'", "uuidv7()", fresh[0], fresh[1], ":attributes", fresh[2], ":unique", "'{}'", ":names"]
+                values = [*own, "'User'", "uuidv7()", fresh[0], fresh[1], ":attributes", fresh[2], ":unique", "'{}'", ":names", *_NO_REGISTRY]
                 return ["\\set n random(1000000000000, 9999999999999)\n" + filled_in(_CREATE, values) + ";\n"]
             case operations.PATCH:
                 empty = ["'{}'"] * 5
                 values = [
-                    [*own, "'User'", f":id{at}", "NULL", f":document{at}", f":comparable{at}", *empty, "false", "'{}'", "'{}'", "'{active}'"]
+                    [*own, "'User'", f":id{at}", "NULL", f":document{at}", f":comparable{at}", *empty, "false", "'{}'", "'{}'", "'{active}'", *_NO_REGISTRY]
                     for at in range(LEFT_OUT)
                 ]
                 return [f"{one};\n{filled_in(_UPDATE, two)};\n" for one, two in zip(get, values, strict=True)]
@@ -133,7 +129,7 @@ class Limit:
             return [f"BEGIN;\n{_BIND};\n{_AUDIT % AUDIT_ROWS[operation]};\nCOMMIT;\n"]
         size = next(size for size in self.groups if operation == add_to(size))
         both = [["false", "ARRAY[:id0::uuid]", "'{}'"], ["false", "'{}'", "ARRAY[:id0::uuid]"]]
-        update = [filled_in(_UPDATE, [*own, "'Group'", f":group{size}", "NULL", "NULL", "NULL", *["'{}'"] * 5, *one, "'{}'"]) for one in both]
+        update = [filled_in(_UPDATE, [*own, "'Group'", f":group{size}", "NULL", "NULL", "NULL", *["'{}'"] * 5, *one, "'{}'", *_NO_REGISTRY]) for one in both]
         return [f"{update[0]};\n{update[1]};\n"]
 
     async def measured(self, operation: str, connections: int) -> Figures:
