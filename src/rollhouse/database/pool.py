@@ -43,7 +43,6 @@ _FUNCTION = re.compile(r"\s*SELECT (?:.*? FROM )?rollhouse\.(\w+)\(")
 _TABLE = re.compile(r"\s*(\w+)\b(?:.*?rollhouse\.(\w+))?", re.DOTALL)
 
 
-@lru_cache(maxsize=1000)
 def operation_of(sql: str) -> str:
     """What a statement is called in metrics and traces: the function of ours that it calls, else its verb and first table."""
     called = _FUNCTION.match(sql)
@@ -53,12 +52,20 @@ def operation_of(sql: str) -> str:
     return " ".join(part for part in (found[1].upper(), found[2]) if part) if found is not None else "other"
 
 
+@lru_cache(maxsize=1000)
+def _named(sql: str) -> tuple[str, dict[str, str]]:
+    """What a statement is called, and the attributes of its span."""
+    operation = operation_of(sql)
+    return operation, {"db.system.name": POSTGRES, "db.operation.name": operation}
+
+
 async def timed(connection: Any, sql: str, arguments: tuple[object, ...], seconds: float | None = None) -> list[Row]:
     """The rows of a statement, as a measure and, if the request is traced, as a span; it is ended after so many seconds."""
-    operation, error = operation_of(sql), ""
+    operation, attributes = _named(sql)
+    error = ""
     started = time.perf_counter()
     try:
-        with span(operation, "client", **{"db.system.name": POSTGRES, "db.operation.name": operation}):
+        with span(operation, "client", attributes):
             rows: list[Row] = await connection.fetch(sql, *arguments, timeout=seconds)
             return rows
     except Exception as raised:

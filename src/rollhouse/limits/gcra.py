@@ -66,6 +66,7 @@ class Decision(msgspec.Struct, frozen=True):
     reset_seconds: int = 0
 
 
+_ATTRIBUTES = {"db.system.name": REDIS, "db.operation.name": "EVALSHA"}
 _PASS = Decision(allowed=True)
 _ROUNDING_SECONDS = 1e-6
 """Sums of intervals are not exact; a request is not refused for a microsecond."""
@@ -312,7 +313,7 @@ class RedisLimiter:
                 if self.is_degraded and not is_probe:
                     return None
                 began = time.monotonic()
-                with span("EVALSHA", "client", **{"db.system.name": REDIS, "db.operation.name": "EVALSHA"}):
+                with span("EVALSHA", "client", _ATTRIBUTES):
                     answer = await self._script(keys=[_name(key)], args=(limit.rate_per_second, limit.burst, cost, returned, wanted))
                 database_seconds(REDIS, "EVALSHA", "").observe(time.monotonic() - began)
         except (RedisError, OSError, TimeoutError) as error:

@@ -70,8 +70,9 @@ def change_attribute(container: Document, op: Op, target: Target, value: Json, n
     Raises:
         InvalidPath, InvalidValue, Mutability, NoTarget: it cannot be carried out; the container may be half changed.
     """
-    before = container.get(target.attribute.name)
-    if op == "remove" and target.attribute.multi_valued and target.filter is None and target.reference.sub is None and value not in (None, ""):
+    attribute = target.attribute
+    before = container.get(attribute.name)
+    if op == "remove" and attribute.multi_valued and target.filter is None and target.reference.sub is None and value not in (None, ""):
         _remove_listed(container, target, value, noted)
     elif op == "remove":
         _clear(container, target, noted)
@@ -82,11 +83,11 @@ def change_attribute(container: Document, op: Op, target: Target, value: Json, n
             _clear(container, target, noted)
     elif target.filter is not None:
         _change_elements(container, op, target, value, noted)
-    elif target.attribute.multi_valued:
+    elif attribute.multi_valued:
         _change_values(container, op, target, value, noted)
     else:
         _change_single(container, op, target, value, noted)
-    check_immutable(target.attribute, before, container.get(target.attribute.name))
+    check_immutable(attribute, before, container.get(attribute.name))
 
 
 def check_immutable(attribute: Attribute, before: Json, after: Json) -> None:

@@ -12,19 +12,15 @@ ABSENT = "absent:"
 """What the name of an expected value begins with where it is missing; the key is empty."""
 
 
-def is_exact(attribute: Attribute) -> bool:
-    """Whether letter case counts: caseExact text, references and binary values (RFC 7643 sections 2.2, 2.3.6, 2.3.7)."""
-    return attribute.case_exact or attribute.type in ("reference", "binary")
-
-
 def comparable(resource_type: ResourceType, document: dict[str, Any]) -> Comparable:
     """The document as filters see it: `{"username": "ann@acme.example", "emails": [{"value": ...}], "<urn>": {...}}`.
 
     Attributes that no schema declares are left out; extensions stand under their URN in lower case.
     """
     found: Comparable = {}
+    core = resource_type.schema.by_name
     for name, value in document.items():
-        attribute = resource_type.schema.attribute(name) or (COMMON["schemas"] if name == "schemas" else None)
+        attribute = core.get(name.lower()) or (COMMON["schemas"] if name == "schemas" else None)
         if attribute is not None:
             found[attribute.key] = _fold(attribute, value)
         elif (extension := resource_type.schemas.get(name.lower())) and isinstance(value, dict):
@@ -52,7 +48,7 @@ def _fold_one(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, str):
         if attribute.type == "dateTime":
             return fold_date_time(value) or value
-        return fold_text(value, case_exact=is_exact(attribute))
+        return fold_text(value, case_exact=attribute.is_exact)
     if not isinstance(value, dict):
         return value
     subs = attribute.by_name

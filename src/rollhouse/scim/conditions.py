@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from rollhouse.scim import filters
-from rollhouse.scim.comparison import Comparable, is_exact, path_of
+from rollhouse.scim.comparison import Comparable, path_of
 from rollhouse.scim.errors import InvalidFilter, quoted
 from rollhouse.scim.filters import Operator, Value
 from rollhouse.scim.keys import fold_date_time, fold_text, read_number
@@ -307,7 +307,7 @@ def _fold_value(name: str, kind: Kind, leaf: Attribute, value: Value) -> str | b
     if kind == "text":
         if _UNSTORABLE.search(value.text):
             raise InvalidFilter(f"The value compared with {quoted(name)} contains a character that no stored text can hold.")
-        return fold_text(value.text, case_exact=is_exact(leaf))
+        return fold_text(value.text, case_exact=leaf.is_exact)
     if kind == "boolean":
         wanted = value.text.lower()
         if wanted in ("true", "false"):

@@ -163,6 +163,11 @@ class _Edit:
 
     def apply_path(self, op: Op, path: str, value: Json, *, explicit: bool) -> None:
         """Carry out an operation on what a path names; `explicit` paths may be refused, keys of an object are ignored instead (L15)."""
+        declared = self.resource_type.declared.get(path)
+        if declared is not None:
+            if self.is_writable(declared, explicit=explicit):
+                self.change(op, Target(declared), value)
+            return
         name = path.strip()
         urn, rest = self.resource_type.split_urn(name)
         if urn is not None and self.resource_type.canonical_urn(urn) is None:
@@ -174,7 +179,7 @@ class _Edit:
             target = self.locate(urn, rest, explicit=explicit)
             if target is None:
                 self.noted.add(Tolerance.UNKNOWN_PATH if explicit else Tolerance.UNKNOWN_ATTRIBUTE)
-            elif self.is_writable(target, explicit=explicit):
+            elif self.is_writable(target.reference, explicit=explicit):
                 self.change(op, target, value)
 
     def locate(self, urn: str | None, rest: str, *, explicit: bool) -> Target | None:
@@ -198,8 +203,7 @@ class _Edit:
             self.noted.add(Tolerance.BARE_EXTENSION_NAME)
         return Target(reference, path.filter)
 
-    def is_writable(self, target: Target, *, explicit: bool) -> bool:
-        reference = target.reference
+    def is_writable(self, reference: Reference, *, explicit: bool) -> bool:
         if "readOnly" in (reference.attribute.mutability, reference.leaf.mutability):
             if explicit:
                 raise Mutability(f"{reference.attribute.name} is read-only: leave it out of the PATCH (RFC 7643 section 2.2).")

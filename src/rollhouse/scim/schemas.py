@@ -44,10 +44,15 @@ class Attribute(msgspec.Struct, frozen=True, rename="camel", dict=True):
         """The sub-attributes by lower-case name."""
         return {sub.name.lower(): sub for sub in self.sub_attributes}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name as it is compared: attribute names are case-insensitive (RFC 7643 section 2.1)."""
         return self.name.lower()
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether letter case counts: caseExact text, references and binary values (RFC 7643 sections 2.2, 2.3.6, 2.3.7)."""
+        return self.case_exact or self.type in ("reference", "binary")
 
     @property
     def is_kept(self) -> bool:
@@ -217,6 +222,11 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
     def schemas(self) -> dict[str, Schema]:
         """The core schema and the extensions by lower-case URN."""
         return {schema.id.lower(): schema for schema in (self.schema, *self.extensions)}
+
+    @cached_property
+    def declared(self) -> dict[str, Reference]:
+        """The attributes by their names as they are declared, those of extensions behind their URN: what nearly every client sends, found at once."""
+        return {one.label: one for one in self._references if one.sub is None and one.attribute.name.isalnum() and one.attribute.key not in COMMON}
 
     @cached_property
     def bare_names(self) -> dict[str, Reference]:

@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Literal
@@ -43,7 +44,7 @@ class _Nothing:
 class _Child:
     """A span from the beginning to the end of a block; an error that leaves the block is its status, by its type alone."""
 
-    def __init__(self, parent: "tuple[trace.Tracer, Span]", name: str, kind: Kind, attributes: dict[str, str]) -> None:
+    def __init__(self, parent: "tuple[trace.Tracer, Span]", name: str, kind: Kind, attributes: Mapping[str, str]) -> None:
         self._tracer, above = parent
         self._span = self._tracer.start_span(name, context=trace.set_span_in_context(above), kind=_KINDS[kind], attributes=attributes)
 
@@ -60,9 +61,10 @@ class _Child:
 _current: ContextVar[tuple[trace.Tracer, Span] | None] = ContextVar("current_span", default=None)
 """What a new span becomes a child of; None in a request that is not traced."""
 _NOTHING = _Nothing()
+_NO_ATTRIBUTES: Mapping[str, str] = {}
 
 
-def span(name: str, kind: Kind = "internal", **attributes: str) -> _Child | _Nothing:
+def span(name: str, kind: Kind = "internal", attributes: Mapping[str, str] = _NO_ATTRIBUTES) -> _Child | _Nothing:
     """A block that is a span of the request's trace, if the request has one. Attributes hold names of operations, never values of people."""
     parent = _current.get()
     return _NOTHING if parent is None else _Child(parent, name, kind, attributes)
