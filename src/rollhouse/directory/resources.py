@@ -161,7 +161,7 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
         text,
         encode(compared).decode(),
         *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared)),
-        _member_ids(list(members.added), noted),
+        _member_ids(list(members.added), noted) or None,
         sorted(document),
         scope.registry,
         isinstance(noted, Strict),
@@ -265,10 +265,10 @@ async def _update(
         encode(after).decode() if after is not None else None,
         encode(comparable(resource_type, after)).decode() if after is not None else None,
         *_index_rows(resource_type, new),
-        [attribute for attribute, _ in gone],
-        [key for _, key in gone],
+        [attribute for attribute, _ in gone] or None,
+        [key for _, key in gone] or None,
         members.clears,
-        _member_ids(list(members.added), noted),
+        _member_ids(list(members.added), noted) or None,
         [UUID(member) for member in members.removed if is_resource_id(member)],
         sorted(_changed_names(was, is_now)),
         scope.registry,
@@ -289,7 +289,10 @@ async def _write(scope: Scope, document: Document, sql: str, *arguments: object)
         raise Uniqueness(f"Another {scope.resource_type.name} of this tenant has the {taken}. Find it by a filter and update it instead.") from None
 
 
-def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str], list[str], list[bool]]:
+def _index_rows(resource_type: ResourceType, entries: set[tuple[str, str]]) -> tuple[list[str] | None, list[str] | None, list[bool] | None]:
+    """The columns of rows for `resource_keys`; None for none, which costs the driver less than an empty list."""
+    if not entries:
+        return None, None, None
     ordered = sorted(entries)
     return [attribute for attribute, _ in ordered], [key for _, key in ordered], [attribute in resource_type.unique for attribute, _ in ordered]
 
