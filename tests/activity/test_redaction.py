@@ -1,6 +1,7 @@
 """What of a body the request log keeps."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,31 @@ def test_a_hidden_name_is_found_whatever_it_is_made_of_and_no_neighbour_with_it(
     assert "t0p" not in text
     assert "kept1" in text
     assert "kept2" in text
+
+
+NAMES = st.sampled_from(["userName", "displayName", "display", "Display", "members", "manager", "groups", "value", "path", " display ", "emails", "meta"])
+VALUES = st.recursive(
+    st.sampled_from(["x", 'W/"1"', "members", "manager.displayName", "a\nb", True, None, 7]),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_a_body_that_hides_nothing_is_kept_as_one_that_may(value: Any) -> None:
+    """Most bodies are not looked through for hidden names, since they cannot hold any; what is kept of them is the same."""
+    text, _ = redact(json.dumps(value).encode())
+
+    assert text is not None
+    assert json.loads(text) == redaction._without_secrets(value, redaction._names(STANDARD.hidden))
+
+
+@pytest.mark.threat("T27")
+def test_a_name_behind_an_escape_is_found() -> None:
+    text, _ = redact(rb'{"\u0070assword": "t0p", "meta": {"version": "W/\"1\""}}')
+
+    assert text is not None
+    assert "t0p" not in text
 
 
 def test_what_is_no_json_or_too_large_is_only_counted() -> None:

@@ -1,6 +1,7 @@
 """Whose turn it is: shares, lines and refusals, without a database."""
 
 import asyncio
+import time
 from uuid import UUID
 
 import pytest
@@ -83,6 +84,33 @@ async def test_who_waits_too_long_is_refused_and_leaves_no_trace() -> None:
     with pytest.raises(Unavailable):
         await turns.wait(B)
 
+    assert turns.waiting == 0
+    turns.leave(A)
+    assert turns.take(B)
+
+
+async def test_all_who_wait_have_one_timer_and_each_waits_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, set_for = asyncio.get_running_loop(), list[float]()
+    later = loop.call_later
+    turns = new(permits=1, share=1, line=100, wait=0.2)
+    assert turns.take(A)
+    monkeypatch.setattr(loop, "call_later", lambda seconds, *rest: set_for.append(seconds) or later(seconds, *rest))
+    began, waited = time.monotonic(), list[float]()
+
+    async def visit() -> None:
+        with pytest.raises(Unavailable):
+            await turns.wait(B)
+        waited.append(time.monotonic() - began)
+
+    first = [asyncio.create_task(visit()) for _ in range(20)]
+    await asyncio.sleep(0.1)
+    second = [asyncio.create_task(visit()) for _ in range(20)]
+    await asyncio.gather(*first, *second)
+
+    assert len([seconds for seconds in set_for if 0.05 < seconds <= 0.2]) <= 3
+    assert all(seconds >= 0.19 for seconds in waited[:20])
+    assert all(seconds >= 0.29 for seconds in waited[20:])
+    assert turns.refused == 40
     assert turns.waiting == 0
     turns.leave(A)
     assert turns.take(B)
