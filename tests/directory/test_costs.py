@@ -66,19 +66,7 @@ async def test_each_verb_makes_its_round_trips_and_no_more(users: Scope, groups:
         "delete": (await cost(resources.delete_resource(users, who, expected=None)))[1],
     }
 
-    one_trip = (
-        "create",
-        "get",
-        "find",
-        "patch of nothing new",
-        "join",
-        "page",
-        "page further on",
-        "page by cursor",
-        "page of groups without members",
-        "delete",
-    )
-    assert costs == dict.fromkeys(one_trip, 1) | {"patch": 2, "composed filter": 3, "page of groups with members": 4}
+    assert costs == dict.fromkeys(costs, 1) | {"patch": 2, "composed filter": 3, "page of groups with members": 4}
 
 
 @pytest.fixture(scope="module")
