@@ -154,6 +154,14 @@ class Load:
 
         await until(are_there)
 
+    async def until_all_answered(self, since: float) -> None:
+        """Wait until there was an answer of each kind since then: a read is answered thirty times while a write waits."""
+
+        async def are_there() -> bool:
+            return all(self.statuses(kind, since=since) for kind in ("read", "write"))
+
+        await until(are_there)
+
     async def until_healed(self, since: float, seconds: float) -> None:
         """Wait until every kind of request succeeds again; fails after `seconds`."""
         kinds = {"write" if one == self._write else "read" for one in self._workers}

@@ -48,6 +48,7 @@ async def test_a_server_that_crashes_under_load_is_503_until_it_is_back(stage: B
         await asyncio.to_thread(stop_immediately, stage.postgres)
         gone = time.monotonic()
         await load.until_answers(len(load.answers) + 30)
+        await load.until_all_answered(gone)
         assert load.statuses("read", since=gone) & load.statuses("write", since=gone) == {503}
         assert (await stage.probe("/livez"))[0] == 200
         assert (await stage.probe("/readyz"))[0] == 503
@@ -77,6 +78,7 @@ async def test_a_server_that_turns_read_only_serves_reads_and_is_written_to_as_s
             await asyncio.sleep(0.01)
         refused = time.monotonic()
         await load.until_answers(len(load.answers) + 30)
+        await load.until_all_answered(refused)
         assert load.statuses("write", since=refused) == {503}
         assert load.statuses("read", since=refused) == {200}
         while before & {row["pid"] for row in await admin.fetch("SELECT pid FROM pg_stat_activity WHERE usename = 'rollhouse_app'")}:

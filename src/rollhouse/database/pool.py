@@ -202,7 +202,7 @@ class Database:
             for attempt in range(1, TRIES + 1):
                 connection = None
                 try:
-                    connection = await self._take()
+                    connection = self._idle_one() or await self._open_one()
                     rows = await timed(connection, sql, arguments, SERVICE_SECONDS if key in (None, STRANGERS) else None)
                 except Exception as error:
                     self._put_away(connection, error)
@@ -229,7 +229,7 @@ class Database:
         async with self.turns.turn(key):
             connection = None
             try:
-                connection = await self._take()
+                connection = self._idle_one() or await self._open_one()
                 yield connection
             except Exception as error:
                 self._put_away(connection, error)
@@ -265,12 +265,16 @@ class Database:
                 raise
             await connection.execute("COMMIT")
 
-    async def _take(self) -> Any:
-        """A connection that nobody uses, or a new one."""
+    def _idle_one(self) -> Any:
+        """A connection that nobody uses, None without one."""
         while self._idle:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
                 return connection
+        return None
+
+    async def _open_one(self) -> Any:
+        """A new connection."""
         if not self._is_open:
             raise asyncpg.InterfaceError("the database is not open")
         opening = asyncio.ensure_future(self._servers.connect())
