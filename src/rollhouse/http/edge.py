@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from typing import Any
@@ -68,13 +69,7 @@ class Edge:
         status = 0
         answered = b""
 
-        has_body = method in _BODY_METHODS
-
-        async def receive_noting_end() -> HTTPReceiveMessage:
-            nonlocal has_body
-            message = await receive()
-            has_body = bool(message.get("more_body", False))
-            return message  # type: ignore[return-value]
+        sent = _Sent(scope, receive) if method in _BODY_METHODS else None
 
         async def send_noting_status(message: Message) -> None:
             nonlocal status, answered
@@ -84,14 +79,14 @@ class Edge:
                 if "rate_limit" in state:
                     headers += rate_headers(*state["rate_limit"])
                 message["headers"] = headers
-                if has_body:
+                if sent is not None and sent.is_unread:
                     await _drain(receive, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
-            elif status >= _REFUSED or method in _BODY_METHODS:
+            elif status >= _REFUSED or sent is not None:
                 answered = message.get("body", b"")  # type: ignore[assignment]
             await send(message)
 
         try:
-            await self._app(scope, receive_noting_end if has_body else receive, send_noting_status)
+            await self._app(scope, sent or receive, send_noting_status)
         except Exception as error:  # noqa: BLE001 - the last line of defence: always a SCIM body, never a broken connection
             log_fault("edge.fault", error, method=method)
             if status == 0:
@@ -123,6 +118,26 @@ class Edge:
             log_request(method, route, told, seconds, request_id=state["request_id"], trace_id=traced.trace_id, tenant=tenant, error=error)
         if status and scope["path"].startswith(_TENANTS):
             self._service.request_log.note(_entry(scope, status, seconds, answered))
+
+
+class _Sent:
+    """What a client sends, and whether some of it is unread."""
+
+    __slots__ = ("_missing", "_receive", "is_unread")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        announced = header(scope, b"content-length")
+        self._missing = int(announced) if announced.isdigit() else math.inf
+        self._receive = receive
+        self.is_unread = True
+
+    async def __call__(self) -> HTTPReceiveMessage:
+        """The next part. What was announced is all there is: the server's word for it would be one more wait, 20 to 30 us of CPU."""
+        message: Any = await self._receive()
+        self._missing -= len(message.get("body", b""))
+        self.is_unread = bool(message.get("more_body", False)) and self._missing > 0
+        message["more_body"] = self.is_unread
+        return message  # type: ignore[no-any-return]
 
 
 def tidy_path(path: str, noted: set[Tolerance]) -> str:
