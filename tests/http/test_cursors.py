@@ -112,7 +112,7 @@ async def test_each_resource_that_lives_through_a_crawl_is_met_once_under_writer
         return done
 
     writer = asyncio.create_task(write())
-    found, _ = await crawl(acme, count=25, attributes="userName")
+    found, _ = await crawl(acme, count=5, attributes="userName")
     ending.set()
 
     assert await writer > 10

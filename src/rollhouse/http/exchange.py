@@ -65,6 +65,7 @@ class Exchange:
         self._scope = scope
         self._deadline = deadline
         self._parameters: dict[str, str] | None = None
+        self._projected: tuple[ResourceType, Projection] | None = None
         self.base_url = service.public_url + tenant.path
 
     @property
@@ -152,6 +153,11 @@ class Exchange:
 
     def projection(self, resource_type: ResourceType) -> Projection:
         """Which attributes the answer is to show."""
+        if self._projected is None or self._projected[0] is not resource_type:
+            self._projected = resource_type, self._project(resource_type)
+        return self._projected[1]
+
+    def _project(self, resource_type: ResourceType) -> Projection:
         is_write = self._scope["method"] in ("POST", "PUT", "PATCH") and not self._scope["path"].endswith("/.search")
         named = names_in(msgspec.json.decode(self.read_body)) if is_write and resource_type.shown_on_request else set()
         written = frozenset(one.index_name for one in resource_type.shown_on_request if one.leaf.key in named)
@@ -249,8 +255,10 @@ class Exchange:
 
     def has_version(self, version: int) -> bool:
         """Whether If-None-Match names this version: the client has it already (RFC 7644 section 3.14), or wants no change of it."""
+        if not self.names_versions:
+            return False
         value = header(self._scope, b"if-none-match").decode("latin-1").strip()
-        return value == "*" or any((match := _ETAG.fullmatch(tag)) is not None and int(match[1]) == version for tag in value.split(",")) if value else False
+        return value == "*" or any((match := _ETAG.fullmatch(tag)) is not None and int(match[1]) == version for tag in value.split(","))
 
     async def body(self, request: ScimRequest) -> bytes:
         """The request's body; its media type is never a reason to refuse it (L27).

@@ -18,6 +18,10 @@ class Projection:
         self._written = written
         self._wanted = self._names(attributes) if attributes and attributes.strip() else None
         self._unwanted = self._names(excluded) - _ALWAYS if excluded else frozenset()
+        self.shows_relation = self._shows_relation()
+        """Whether the attribute made of membership rows is wanted; if not, the rows are never read (invariant 3)."""
+        self.shows_document_as_stored = self._wanted is None and not self._unwanted - {resource_type.relation} and not resource_type.shown_on_request
+        """Whether the stored document can be shown byte for byte, the relation aside."""
 
     def _names(self, text: str) -> frozenset[str]:
         names = set()
@@ -31,19 +35,11 @@ class Projection:
                 names.add(part.strip().lower())
         return frozenset(names)
 
-    @property
-    def shows_relation(self) -> bool:
-        """Whether the attribute made of membership rows is wanted; if not, the rows are never read (invariant 3)."""
+    def _shows_relation(self) -> bool:
         name = self._type.relation
         if name is None or name in self._unwanted:
             return False
         return self._wanted is None or any(wanted.partition(".")[0] == name for wanted in self._wanted)
-
-    @property
-    def shows_document_as_stored(self) -> bool:
-        """Whether the stored document can be shown byte for byte, the relation aside."""
-        relation = self._type.relation
-        return self._wanted is None and not {name for name in self._unwanted if name != relation} and not self._type.shown_on_request
 
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
         """The part of a whole resource that is to be shown; `id` and `schemas` always are."""
