@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollhouse.limits.gcra import LOCAL_KEYS, Limit, LocalLimiter
+from rollhouse.limits.gcra import LOCAL_KEYS, LocalLimiter
+from rollhouse.limits.limit import Limit
 
 
 def test_a_burst_passes_and_then_the_rate() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
-from rollhouse.limits.gcra import ATTEMPT_SECONDS, BREAK_SECONDS, REDIS_TIMEOUT_SECONDS, Limit, RedisLimiter
+from rollhouse.limits.gcra import ATTEMPT_SECONDS, BREAK_SECONDS, REDIS_TIMEOUT_SECONDS, RedisLimiter
+from rollhouse.limits.limit import Limit
 from rollhouse.tenancy import tenants
 from tests.conftest import PEPPER, Cluster, new_client
 from tests.limits.conftest import RedisServer

@@ -9,7 +9,8 @@ import redis
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
-from rollhouse.limits.gcra import Limit, connect
+from rollhouse.limits.gcra import connect
+from rollhouse.limits.limit import Limit
 from rollhouse.tenancy import tenants
 from rollhouse.tenancy.tenants import Tenant
 from tests.audit.working import run, wait_until, working

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 from redis.asyncio import Redis
 
-from rollhouse.limits.gcra import CONNECTIONS, LEASE_MOST, LEASE_SECONDS, LEASE_SHARE, Limit, RedisLimiter
+from rollhouse.limits.gcra import CONNECTIONS, RedisLimiter
+from rollhouse.limits.leases import LEASE_MOST, LEASE_SECONDS, LEASE_SHARE
+from rollhouse.limits.limit import Limit
 from tests.limits.conftest import RedisServer
 
 PLENTY = Limit(rate_per_second=1000, burst=1000)
@@ -119,6 +121,17 @@ async def test_no_process_leases_more_than_an_eighth_of_what_is_left(limiters: l
         decision = await limiters[number % 2].admit("a", limit)
         assert decision.remaining is not None
         assert all(one._leases["a"].left <= 3 for one in limiters if "a" in one._leases)
+
+
+async def test_what_redis_has_leased_passes_whatever_is_known_here(limiters: list[RedisLimiter]) -> None:
+    """An answer to a request at the same time counts what was leased already, and would count it twice."""
+    while not limiters[0]._leases or limiters[0]._leases["a"].left == 0:
+        await limiters[0].admit("a", PLENTY)
+    limiters[0]._local.remember("a", time.monotonic() + 2 * PLENTY.burst / PLENTY.rate_per_second)
+
+    decision = await limiters[0].admit("a", PLENTY)
+
+    assert (decision.allowed, decision.remaining) == (True, 0)
 
 
 async def test_two_processes_that_lease_spend_what_the_limit_allows_and_hardly_less(limiters: list[RedisLimiter]) -> None:

@@ -14,7 +14,7 @@ from rollhouse.http.api_operations import Operation
 from rollhouse.http.problems import ALWAYS, PROBLEM_JSON, problem_of
 from rollhouse.http.service import Service
 from rollhouse.http.sources import source_of
-from rollhouse.limits.gcra import Limit
+from rollhouse.limits.limit import Limit
 from rollhouse.scim.errors import ScimError, TooManyRequests, Unauthorized
 from rollhouse.telemetry.logs import log_fault
 from rollhouse.tenancy import idempotency, operators

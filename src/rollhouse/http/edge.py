@@ -15,7 +15,8 @@ from rollhouse.http.answers import header
 from rollhouse.http.lifeline import is_ending
 from rollhouse.http.service import Service
 from rollhouse.journal.audit import new_request_id
-from rollhouse.limits.gcra import Decision, Limit
+from rollhouse.limits.gcra import Decision
+from rollhouse.limits.limit import Limit
 from rollhouse.scim.errors import InternalError
 from rollhouse.scim.messages import SCIM_JSON, encode_error
 from rollhouse.scim.tolerances import Tolerance

@@ -15,7 +15,7 @@ from rollhouse.http.cursors import Cursor, about, seal, unseal
 from rollhouse.http.deadlines import Deadline
 from rollhouse.http.service import Service
 from rollhouse.journal.audit import Cause
-from rollhouse.limits.gcra import Limit
+from rollhouse.limits.limit import Limit
 from rollhouse.scim.conditions import field_of, resolve_filter
 from rollhouse.scim.errors import (
     BadRequest,

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from rollhouse.http.answers import Answer, ScimRequest, header
 from rollhouse.http.service import Service
 from rollhouse.http.sources import source_of
-from rollhouse.limits.gcra import Limit
+from rollhouse.limits.limit import Limit
 from rollhouse.scim import errors
 from rollhouse.scim.errors import BadRequest, InvalidValue, NotFound, PayloadTooLarge, RequestTimeout, ScimError, TooManyRequests, Unauthorized, Unavailable
 from rollhouse.telemetry.logs import log_fault

@@ -21,7 +21,8 @@ from rollhouse.http.findings import is_local, server_findings, setting_findings
 from rollhouse.http.lifeline import is_ending
 from rollhouse.http.sources import read_networks, source_of
 from rollhouse.limits.failures import FailedAuthentications, PasswordTries
-from rollhouse.limits.gcra import Limit, Limiter, connect
+from rollhouse.limits.gcra import Limiter, connect
+from rollhouse.limits.limit import Limit
 from rollhouse.portal.parts import Portal
 from rollhouse.scim.discovery import Limits
 from rollhouse.scim.errors import InvalidValue, ScimError, Unavailable

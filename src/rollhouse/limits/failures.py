@@ -3,7 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
-from rollhouse.limits.gcra import Limit, LocalLimiter
+from rollhouse.limits.gcra import LocalLimiter
+from rollhouse.limits.limit import Limit
 from rollhouse.scim.errors import TooManyRequests
 
 OF_ONE_SECRET = Limit(rate_per_second=1, burst=100)

@@ -1,20 +1,20 @@
 """The generic cell rate algorithm: a theoretical arrival time decides, in Redis by one script or in a bounded map here."""
 
 import asyncio
-import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
+from rollhouse.limits.leases import Lease
+from rollhouse.limits.limit import Limit
+from rollhouse.limits.script import Script
 from rollhouse.telemetry.logs import log
 from rollhouse.telemetry.metrics import database_seconds
 from rollhouse.telemetry.traces import span
@@ -26,32 +26,10 @@ REDIS_TIMEOUT_SECONDS = 0.025
 """To connect to Redis, and again for each of its answers."""
 ATTEMPT_SECONDS = 0.05
 """For all of one decision by Redis, a new connection, its greeting and the wait for a free one included: what an outage adds to a request."""
-IDLE_SECONDS = 0.1
-"""After so long without use a connection is looked at before it is used: Redis may have ended it."""
 CONNECTIONS = 16
 """To Redis, of one process; more requests at once wait for one of them, within the same 50 ms."""
 BREAK_SECONDS = 2.0
 """After a failure of Redis, how long requests are counted locally before it is asked again."""
-LEASE_SECONDS = 1.0
-"""How long a process may spend what it has leased."""
-LEASE_MOST = 25
-"""Most that one process leases at once of one key (docs/decisions/0014-leases.md)."""
-LEASE_SHARE = 4
-"""It leases at most what comes back in this part of a second: a quarter; a key with less than four a second is asked for at each request."""
-RETURN_SECONDS = 10.0
-"""So long after it was leased what is left may be given back; later it has come back by itself."""
-
-
-class Limit(msgspec.Struct, frozen=True, dict=True):
-    """`rate_per_second` sustained, `burst` at once after a pause; a rate of 0 is no limit."""
-
-    rate_per_second: int
-    burst: int
-
-    @cached_property
-    def policy(self) -> str:
-        """The value of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10): the burst, and the seconds in which it is there again."""
-        return f'"tenant";q={self.burst};w={max(1, math.ceil(self.burst / self.rate_per_second))}'
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -123,6 +101,13 @@ class LocalLimiter:
         if len(self._arrivals) > LOCAL_KEYS:
             self._arrivals.popitem(last=False)
 
+    def spend(self, key: str, limit: Limit, now: float, cost: int) -> Decision:
+        """Count a request that has been paid for elsewhere: it passes, whatever is known here."""
+        interval = 1 / limit.rate_per_second
+        arrival = max(self._arrivals.get(key, now), now) + interval * cost
+        self.remember(key, arrival)
+        return _decision(0, arrival - now, interval, max(limit.burst, cost))
+
     def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
         """The decision at `now` (monotonic seconds); refused requests cost nothing."""
         if limit.rate_per_second == 0:
@@ -147,118 +132,6 @@ def _decision(wait_seconds: int, owed_seconds: float, interval: float, burst: in
     return Decision(wait_seconds == 0, wait_seconds, left, math.ceil(owed_seconds))
 
 
-_SCRIPT = """
-local now = redis.call('TIME')
-local at = now[1] * 1000000 + now[2]
-local interval = 1000000 / tonumber(ARGV[1])
-local cost = tonumber(ARGV[3])
-local burst = math.max(tonumber(ARGV[2]), cost)
-local stored = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
-local present = math.min(math.max(stored - interval * tonumber(ARGV[4]), at), at + interval * (burst + cost))
-local arrival = present + interval * cost
-local over = arrival - interval * burst - at
-if over > 1 then
-  if present < stored then
-    redis.call('SET', KEYS[1], string.format('%.0f', present), 'PX', math.ceil((present - at) / 1000) + 1000)
-  end
-  return {math.max(1, math.ceil(over / 1000000)), math.ceil(present - at), 0}
-end
-local leased = math.max(0, math.min(tonumber(ARGV[5]), math.floor((burst - (arrival - at) / interval) / 8)))
-local taken = arrival + interval * leased
-redis.call('SET', KEYS[1], string.format('%.0f', taken), 'PX', math.ceil((taken - at) / 1000) + 1000)
-return {0, math.floor(arrival - at), leased}
-"""
-"""One round trip by Redis's own clock, with the rate, the burst, the cost, what is given back and what is wanted in advance.
-
-It answers with seconds to wait (0 to pass), microseconds until the whole burst is there again, and what is leased: an eighth of what is left at most,
-so that nobody holds what another process needs.
-"""
-
-
-class _Lease:
-    """What Redis has let this process have in advance of one key, and what the next question is told by."""
-
-    __slots__ = ("asked", "is_asking", "left", "limit", "spent")
-
-    def __init__(self, limit: Limit, now: float) -> None:
-        self.limit = limit
-        self.left = 0
-        self.asked = now
-        """When Redis was asked for it, in monotonic seconds."""
-        self.spent = 0
-        """What requests have cost since then, that one included."""
-        self.is_asking = False
-        """Whether somebody asks for more: others that have to ask meanwhile ask for themselves alone."""
-
-    def pays(self, cost: int, now: float) -> bool:
-        """Whether a request can be paid for; it is, then."""
-        if self.left < cost or now >= self.asked + LEASE_SECONDS:
-            return False
-        self.left -= cost
-        self.spent += cost
-        return True
-
-    def renew(self, now: float) -> tuple[int, int]:
-        """What to give back, and what to ask for in advance: what a second takes by the time since the last question, twice the use if that was shorter."""
-        since = now - self.asked
-        returned = self.left if since < RETURN_SECONDS else 0
-        wanted = 2 * self.spent if since < LEASE_SECONDS else int(self.spent / since)
-        self.left = self.spent = 0
-        self.asked = now
-        return returned, min(wanted, LEASE_MOST, self.limit.rate_per_second // LEASE_SHARE)
-
-
-class _Script:
-    """Runs the script on connections of redis-py's that it keeps itself: by way of redis-py's client a command costs 30 us of CPU more."""
-
-    def __init__(self, redis: Redis) -> None:
-        # The caller's time-out is the only one: two more around each byte sent and read would cost as much as the command.
-        pool = redis.connection_pool
-        self._connection = partial(pool.connection_class, **(pool.connection_kwargs | {"socket_timeout": None}))
-        self._idle: list[tuple[Any, float]] = []
-        self._hash = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-    async def __call__(self, *, keys: list[str], args: Sequence[int]) -> list[int]:
-        """What the script answers.
-
-        Raises:
-            RedisError, OSError: Redis cannot be reached, or refuses the script.
-        """
-        connection, since = self._idle.pop() if self._idle else (self._connection(), math.inf)
-        try:
-            if time.monotonic() - since > IDLE_SECONDS and await _has_ended(connection):
-                await connection.disconnect(nowait=True)
-            if not connection.is_connected:
-                await connection.connect()
-            try:
-                await connection.send_command("EVALSHA", self._hash, len(keys), *keys, *args)
-                found: list[int] = await connection.read_response()
-            except NoScriptError:  # a Redis that has just started
-                await connection.send_command("EVAL", _SCRIPT, len(keys), *keys, *args)
-                found = await connection.read_response()
-        except BaseException as error:
-            # After an answer, be it a refusal, the connection may be used again; after a time-out an answer may be on its way.
-            if isinstance(error, ResponseError):
-                self._idle.append((connection, time.monotonic()))
-            else:
-                await connection.disconnect(nowait=True)
-            raise
-        self._idle.append((connection, time.monotonic()))
-        return found
-
-    async def close(self) -> None:
-        """End the connections."""
-        while self._idle:
-            await self._idle.pop()[0].disconnect(nowait=True)
-
-
-async def _has_ended(connection: Any) -> bool:
-    try:
-        return bool(await connection.can_read())
-    except (RedisError, OSError):
-        return True
-
-
 class RedisLimiter:
     """Counts in Redis for all processes; while Redis fails, counts here, and one request in two seconds asks it again.
 
@@ -267,9 +140,9 @@ class RedisLimiter:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._script = _Script(redis)
+        self._script = Script(redis)
         self._local = LocalLimiter()
-        self._leases: OrderedDict[str, _Lease] = OrderedDict()
+        self._leases: OrderedDict[str, Lease] = OrderedDict()
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._broken_until = 0.0
         self.is_degraded = False
@@ -281,19 +154,19 @@ class RedisLimiter:
             return self._local.decide(key, limit, now, cost)
         lease = self._lease(key, limit, now)
         if not self.is_degraded and lease.pays(cost, now):
-            return self._local.decide(key, limit, now, cost)
+            return self._local.spend(key, limit, now, cost)
         return await self._ask(key, lease, cost, now) or self._local.decide(key, limit, now, cost)
 
-    def _lease(self, key: str, limit: Limit, now: float) -> _Lease:
+    def _lease(self, key: str, limit: Limit, now: float) -> Lease:
         lease = self._leases.get(key)
         if lease is None or lease.limit != limit:
-            lease = self._leases[key] = _Lease(limit, now)
+            lease = self._leases[key] = Lease(limit, now)
             if len(self._leases) > LOCAL_KEYS:
                 self._leases.popitem(last=False)
         self._leases.move_to_end(key)
         return lease
 
-    async def _ask(self, key: str, lease: _Lease, cost: int, now: float) -> Decision | None:
+    async def _ask(self, key: str, lease: Lease, cost: int, now: float) -> Decision | None:
         """The decision by Redis, None if it gives none in time; only one request at a time asks for a lease."""
         if lease.is_asking:
             return await self._run(key, lease, cost, 0, 0)
@@ -304,7 +177,7 @@ class RedisLimiter:
         finally:
             lease.is_asking = False
 
-    async def _run(self, key: str, lease: _Lease, cost: int, returned: int, wanted: int) -> Decision | None:
+    async def _run(self, key: str, lease: Lease, cost: int, returned: int, wanted: int) -> Decision | None:
         """What the script decides; None if Redis does not answer in time. A time-out in this process's own line is no failure of Redis."""
         limit, is_probe = lease.limit, self.is_degraded
         began = math.inf

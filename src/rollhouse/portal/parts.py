@@ -8,7 +8,7 @@ import msgspec
 from rollhouse.activity.live import Live
 from rollhouse.database.pool import Database
 from rollhouse.limits.failures import PasswordTries
-from rollhouse.limits.gcra import Limit
+from rollhouse.limits.limit import Limit
 from rollhouse.tenancy.openid import Provider, SignIn
 from rollhouse.tenancy.secrets import Peppers
 
