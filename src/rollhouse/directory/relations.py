@@ -12,7 +12,7 @@ TENANT = bindparam("tenant", type_=Uuid)
 
 
 def relation_text(relation: str, found: FromClause) -> ColumnElement[Any]:
-    """The members of a found group or the groups of a found member as JSON text, null without any: the same text as in the function `get_resource`.
+    """The members of a found group or the groups of a found member as JSON text, null without any: the same text as in the SQL functions.
 
     Written out, not called: a function for each row of a page took two thirds of a page's time in Postgres.
     """

@@ -133,7 +133,10 @@ class _Sent:
         self.is_unread = True
 
     async def __call__(self) -> HTTPReceiveMessage:
-        """The next part. What was announced is all there is: the server's word for it would be one more wait, 20 to 30 us of CPU."""
+        """The next part. What was announced is all there is: the server's word for it would be one more wait, 20 to 30 us of CPU.
+
+        The server lets no length through that is no number, or that stands beside chunks (tests/threats/test_smuggling.py).
+        """
         message: Any = await self._receive()
         self._missing -= len(message.get("body", b""))
         self.is_unread = bool(message.get("more_body", False)) and self._missing > 0
