@@ -50,6 +50,25 @@ class Service:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def define_devices(service: Service) -> None:
+    """A type of the demo tenant's own, with a few resources."""
+    schema = {"id": "urn:example:params:scim:schemas:Device", "name": "Device", "attributes": [{"name": "serial", "uniqueness": "server", "required": True}]}
+    resource_type = {"name": "Device", "endpoint": "/Devices", "schema": schema["id"], "schemaExtensions": []}
+    for command, definition in (("schema", schema), ("resource-type", resource_type)):
+        path = service.folder / f"{command}.json"
+        path.write_text(json.dumps(definition))
+        service.run(command, "add", "demo", str(path))
+    for number in range(12):
+        body = json.dumps({"schemas": [schema["id"]], "serial": f"LT-{4021 + 7 * number}", "externalId": f"asset-{number}"})
+        send(service, "/Devices", "-d", body)
+
+
+def send(service: Service, path: str, *options: str, secret: str | None = None) -> None:
+    """A request to the demo tenant; what is answered is of no interest."""
+    headers = "-H", f"Authorization: Bearer {secret or service.said['secret']}", "-H", "Content-Type: application/scim+json"
+    subprocess.run(["curl", "-s", "-o", os.devnull, *headers, *options, service.said["tenant_url"] + path], check=True)
+
+
 async def new_page(browser: Browser, size: tuple[int, int], scheme: str) -> Page:
     context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     return await context.new_page()
@@ -79,6 +98,7 @@ async def walk(service: Service) -> None:
         names = ["overview", "tenants", "requests", "platform"]
         for name, path in zip(names, ["/admin", "/admin/tenants", "/admin/requests", "/admin/platform"], strict=True):
             await take(page, base + path, name)
+        await take(page, f"{demo}/resources/Devices", "resources")
         for name in ("users", "groups", "activity", "reports", "integrations", "settings", "audit"):
             await take(page, f"{demo}/{name}", name)
         await take(page, demo, "health")
@@ -115,7 +135,8 @@ def main() -> None:
         service.run("demo", "entra", "--rate", "60")
         secret = service.said["secret"]
         for path, key in (("/Users/none", secret), ("/Users", secret[:-3] + "AAA")):
-            subprocess.run(["curl", "-s", "-o", os.devnull, "-H", f"Authorization: Bearer {key}", service.said["tenant_url"] + path], check=True)
+            send(service, path, secret=key)
+        define_devices(service)
         asyncio.run(walk(service))
 
 

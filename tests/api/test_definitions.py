@@ -17,8 +17,12 @@ BADGE: dict[str, Any] = {"id": BADGE_URN, "name": "Badge", "attributes": [{"name
 async def test_a_resource_type_by_the_api(operator: ApiClient, acme: ScimClient, globex: ScimClient) -> None:
     base = f"/tenants/{slug_of(acme)}"
     for definition in (THING, NOTE):
-        assert (await operator.post(f"{base}/schemas", {"definition": definition})).status_code == 201
-    assert (await operator.post(f"{base}/resource-types", {"definition": THING_TYPE})).status_code == 201
+        added = await operator.post(f"{base}/schemas", {"definition": definition})
+        assert added.status_code == 201
+        assert (await operator.get(added.headers["location"].removeprefix("/api/v1"))).json() == added.json()
+    added = await operator.post(f"{base}/resource-types", {"definition": THING_TYPE})
+    assert added.status_code == 201
+    assert (await operator.get(added.headers["location"].removeprefix("/api/v1"))).json() == added.json()
 
     made = (await acme.post("/Things", thing(height=3))).json()
     listed = (await operator.get(f"{base}/resources/Thing")).json()["items"]
@@ -30,6 +34,8 @@ async def test_a_resource_type_by_the_api(operator: ApiClient, acme: ScimClient,
     assert {one["definition"]["id"] for one in (await operator.get(f"{base}/schemas")).json()["items"]} == {THING["id"], NOTE["id"]}
     other = f"/tenants/{slug_of(globex)}"
     assert (await operator.get(f"{other}/schemas")).json()["items"] == []
+    for path, what in ((f"schemas/{THING_URN}", "no schema"), ("resource-types/Thing", "no resource type")):
+        assert f"has defined {what}" in problem(await operator.get(f"{other}/{path}"), 404)["detail"]
     assert "has no resource type" in problem(await operator.get(f"{other}/resources/Thing"), 404)["detail"]
 
     assert "resource type would be gone" in problem(await operator.request("DELETE", f"{base}/resource-types/Thing"), 409)["detail"]

@@ -15,6 +15,7 @@ from rollhouse.tenancy.sessions import Person
 from rollhouse.tenancy.tenants import find_tenant
 from tests.browser.conftest import DESK, PHONE, Window, operator_window, window
 from tests.conftest import PEPPER, new_client
+from tests.http.protocol import define_things, thing
 from tests.servers.service import ScimClient, Serving
 
 LOOKS = [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
@@ -52,13 +53,15 @@ PAYLOADS = [
 
 @pytest.fixture
 async def filled(portal: Serving, service_database: Database) -> AsyncIterator[ScimClient]:
-    """A tenant with people, teams, failures, two secrets and a link."""
+    """A tenant with people, teams, a thing, failures, two secrets and a link."""
     client = await new_client(portal, service_database)
     users = [await client.create_user(userName=f"user{number}@acme.example", displayName=f"User {number}", active=number % 3 > 0) for number in range(6)]
     await client.create_group(displayName="Everybody", members=[{"value": user["id"]} for user in users])
     await client.create_group(displayName="Few", members=[{"value": user["id"]} for user in users[:2]])
     await client.post("/Users", {"userName": "user1@acme.example"})
     await client.get("/Users/nobody")
+    await define_things(service_database, client)
+    await client.post("/Things", thing(serial="Lift 1"))
     tenant = await find_tenant(service_database, client.base_url.split("/")[4])
     await credentials.create_secret(service_database, Peppers.parse(PEPPER), tenant, cause=UNATTENDED, label="the next one")
     await people.add_member(service_database, tenant, "ann@acme.example", "viewer", cause=UNATTENDED)
@@ -85,6 +88,7 @@ async def test_every_page_is_for_everybody(chromium: Browser, portal: Serving, s
     operator = await operator_window(chromium, portal, service_database)
     user = (await filled.find("Users", 'userName eq "user1@acme.example"'))[0]["id"]
     group = (await filled.find("Groups", 'displayName eq "Few"'))[0]["id"]
+    lift = (await filled.find("Things", 'serial eq "Lift 1"'))[0]["id"]
     await operator.go(f"{base}/activity?kind=failures")
     failed = await operator.page.get_attribute("#live a", "href")
     assert failed
@@ -93,6 +97,7 @@ async def test_every_page_is_for_everybody(chromium: Browser, portal: Serving, s
         *(base, f"{base}/users", f"{base}/users?q=nobody", f"{base}/users/{user}", f"{base}/groups", f"{base}/groups/{group}"),
         *(f"{base}/activity", failed, f"{base}/integrations", f"{base}/integrations/entra", f"{base}/settings", f"{base}/audit"),
         *(f"{base}/reports", f"{base}/reports/users-without-email"),
+        *(f"{base}/resources", f"{base}/resources/Things", f"{base}/resources/Things?q=nothing", f"{base}/resources/Things/{lift}"),
     ]
     broken = []
     for path in pages:

@@ -43,6 +43,7 @@ def address(path: str, visitors: People) -> str:
         .replace("{finding:str}", "empty-groups")
         .replace("{row_id:str}", str(UUID(int=7)))
         .replace("{resource_id:str}", str(UUID(int=7)))
+        .replace("{endpoint:str}", "Things")
     )
 
 

@@ -13,6 +13,7 @@ from rollhouse.activity import explanations
 from rollhouse.activity.live import Live
 from rollhouse.activity.request_log import RequestLog
 from rollhouse.database.pool import Database
+from rollhouse.directory import registries
 from rollhouse.directory.bulk import insert_members, insert_resources
 from rollhouse.http.app import assemble
 from rollhouse.http.service import Service
@@ -21,11 +22,12 @@ from rollhouse.portal import words
 from rollhouse.portal.words import Words, languages, words_for
 from rollhouse.scim.schemas import GROUP, GROUP_URN, USER, USER_URN
 from rollhouse.settings import Settings
-from rollhouse.tenancy import people, sessions, setup_links
+from rollhouse.tenancy import people, sessions, setup_links, tenants
 from rollhouse.tenancy.sessions import Person
 from rollhouse.tenancy.tenants import Tenant
 from tests.activity.test_request_log import entry, logged
 from tests.conftest import PEPPER, Cluster, new_tenant
+from tests.http.protocol import THING_URN, thing, things
 
 TEMPLATES = Path(words.__file__).with_name("templates")
 
@@ -147,7 +149,12 @@ async def filled(database: Database, tenant: Tenant, base: str) -> list[str]:
     log.note(entry(tenant.slug, status=401, credential_id=None, reason="format"))
     await log.flush()
     requests = [row.id for row in await logged(database, tenant.id, 7)]
-    return [f"{base}/users/{user}", f"{base}/groups/{group}", f"{base}/activity", base, *(f"{base}/activity/{one}" for one in requests)]
+    await registries.change_definitions(database, tenant, things, cause=UNATTENDED, action="schema.defined", target=("Schema", THING_URN))
+    defined = await tenants.find_tenant(database, tenant.slug)
+    type_of_things = (await registries.read_definitions(database, tenant.id))[1].by_name["Thing"]
+    (made,) = await insert_resources(database, defined.id, type_of_things, [thing(serial="s1@acme.example")])
+    others = [f"{base}/resources", f"{base}/resources/Things", f"{base}/resources/Things?q=DATA", f"{base}/resources/Things/{made}"]
+    return [f"{base}/users/{user}", f"{base}/groups/{group}", f"{base}/activity", base, *others, *(f"{base}/activity/{one}" for one in requests)]
 
 
 async def check(browser: httpx.AsyncClient, path: str) -> None:

@@ -169,7 +169,7 @@ async def failures_of(database: Database, tenant_id: UUID, since: datetime) -> l
 
 
 async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> list[Headcount]:
-    """How many users and groups the tenant had at the end of each day since then; today's as of the last hour."""
+    """How many resources of each type the tenant had at the end of each day since then; today's as of the last hour."""
     return [Headcount(*row) for row in await database.look_up(_HEADCOUNTS, tenant_id, since)]
 
 

@@ -11,13 +11,14 @@ from rollhouse.database.pool import Row, Transaction
 from rollhouse.directory.queries import after_prefix
 from rollhouse.scim.comparison import RARE
 from rollhouse.scim.keys import fold_text
+from rollhouse.scim.schemas import ResourceType
 
 PAGE = 50
 FOUND_LIMIT = 200
 """Resources that one search looks at for each name that it looks for."""
 _LAST = UUID(int=(1 << 128) - 1)
-_SEARCHED = {"User": ("username", "displayname", "emails.value", "externalid"), "Group": ("displayname", "externalid")}
-_EXACT = ("externalid",)
+SEARCHED_NAMES = 4
+"""Names of a type that one search looks through: all of a user's."""
 
 LOOKED_AT = 2000
 """Resources that one page of active ones looks at: behind a long row of inactive ones a page may be short, and the next one goes on."""
@@ -25,7 +26,7 @@ INACTIVE_COUNTED = 10_000
 
 State = Literal["active", "inactive"]
 
-_COLUMNS = "id, document, version, created, last_modified"
+_COLUMNS = "id, resource_type, document, version, created, last_modified"
 _NEWEST = "SELECT id FROM rollhouse.resources WHERE tenant_id = $1 AND resource_type = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
 _INACTIVE_KEYS = f"FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = 'User' AND k.attribute = 'active' AND k.key = '{RARE}'"
 _INACTIVE = f"SELECT k.resource_id {_INACTIVE_KEYS} AND k.resource_id < $2 ORDER BY k.resource_id DESC LIMIT $3"
@@ -51,9 +52,10 @@ _GROUPS_OF = (
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A user or group as a page shows it."""
+    """A resource as a page shows it."""
 
     id: UUID
+    resource_type: str
     document: dict[str, Any]
     version: int
     created: datetime
@@ -61,8 +63,9 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What people call it."""
-        return str(self.document.get("displayName") or self.document.get("userName") or self.id)
+        """What people call it: its display name or user name, else the first text that it has, else its id."""
+        texts = (value for value in self.document.values() if isinstance(value, str))
+        return str(self.document.get("displayName") or self.document.get("userName") or next(texts, self.id))
 
     @property
     def text(self) -> str:
@@ -125,15 +128,17 @@ async def newest_resources(tx: Transaction, resource_type: str, *, before: UUID 
     return Page(await _some(tx, ids), more)
 
 
-async def search_resources(tx: Transaction, resource_type: str, text: str, *, state: State | None = None) -> list[Found]:
-    """The resources one of whose names begins with the text, the newest first: user name, display name, e-mail or external id; at most 50.
+async def search_resources(tx: Transaction, resource_type: ResourceType, text: str, *, state: State | None = None) -> list[Found]:
+    """The resources one of whose first four names begins with the text, the newest first, such as a user's user name or e-mail; at most 50.
 
-    Each name is a range of an index; the cost does not depend on how many people there are.
+    Each name is a range of an index; the cost does not depend on how many resources there are.
     """
-    parts, values = [], [tx.tenant_id, resource_type]
-    for attribute in _SEARCHED[resource_type]:
-        prefix = fold_text(text.strip(), case_exact=attribute in _EXACT)
-        values += [attribute, prefix, after_prefix(prefix)]
+    if not resource_type.names:
+        return []
+    parts, values = [], [tx.tenant_id, resource_type.name]
+    for name in resource_type.names[:SEARCHED_NAMES]:
+        prefix = fold_text(text.strip(), case_exact=name.leaf.case_exact)
+        values += [name.index_name, prefix, after_prefix(prefix)]
         at = len(values)
         parts.append(
             "(SELECT k.resource_id FROM rollhouse.resource_keys k WHERE k.tenant_id = $1 AND k.resource_type = $2"
@@ -181,4 +186,4 @@ async def groups_of(tx: Transaction, member_id: UUID, *, limit: int = PAGE) -> l
 
 
 def _found(row: Row) -> Found:
-    return Found(row["id"], json.loads(row["document"]), row["version"], row["created"], row["last_modified"])
+    return Found(row["id"], row["resource_type"], json.loads(row["document"]), row["version"], row["created"], row["last_modified"])

@@ -1,6 +1,7 @@
 """The admin API's operations on what a tenant defines: its schemas, its resource types, and its compatibility profile."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -82,7 +83,14 @@ async def add_schema(call: Call) -> Outcome:
     """Add a schema to a tenant, or replace the one of the same URN; refused where a resource would not fit it."""
     schema, edit = _schema_edit(call.body(SchemaRequest))
     await _change(call, await call.tenant(), edit, "schema.defined", ("Schema", schema.id))
-    return Outcome(body=Definition(definitions.described(schema)), location=f"{API_PATH}/tenants/{call.path('slug')}/schemas")
+    return Outcome(body=Definition(definitions.described(schema)), location=f"{API_PATH}/tenants/{call.path('slug')}/schemas/{quote(schema.id, safe=':')}")
+
+
+@operation("GET", "/tenants/{slug}/schemas/{urn}", scope="schemas:read", answer=Definition)
+async def get_schema(call: Call) -> Outcome:
+    """Read one schema that a tenant has defined."""
+    found, _ = await registries.read_definitions(call.database, (await call.tenant()).id)
+    return Outcome(body=Definition(definitions.described(found.schema(call.path("urn")))))
 
 
 @operation("POST", "/tenants/{slug}/schemas/validate", scope="schemas:write", body=SchemaRequest, answer=Verdict, example={"definition": _BADGE})
@@ -119,7 +127,14 @@ async def add_resource_type(call: Call) -> Outcome:
     """Add a resource type with an endpoint of its own, or replace the one of the same name; refused where a resource would not fit it."""
     one = definitions.read_resource_type(call.body(ResourceTypeRequest).definition)
     await _change(call, await call.tenant(), lambda known: known.with_type(one), "resource_type.defined", ("ResourceType", one.name))
-    return Outcome(body=_type_view(one), location=f"{API_PATH}/tenants/{call.path('slug')}/resource-types")
+    return Outcome(body=_type_view(one), location=f"{API_PATH}/tenants/{call.path('slug')}/resource-types/{one.name}")
+
+
+@operation("GET", "/tenants/{slug}/resource-types/{resource_type}", scope="schemas:read", answer=Definition)
+async def get_resource_type(call: Call) -> Outcome:
+    """Read one resource type that a tenant has defined, or what it has said of one that all tenants have."""
+    found, _ = await registries.read_definitions(call.database, (await call.tenant()).id)
+    return Outcome(body=_type_view(found.own_type(call.path("resource_type"))))
 
 
 @operation("POST", "/tenants/{slug}/resource-types/validate", scope="schemas:write", body=ResourceTypeRequest, answer=Verdict)
@@ -185,10 +200,12 @@ def _type_view(one: TypeDefinition) -> Definition:
 OPERATIONS = (
     list_schemas,
     add_schema,
+    get_schema,
     validate_schema,
     remove_schema,
     list_resource_types,
     add_resource_type,
+    get_resource_type,
     validate_resource_type,
     remove_resource_type,
     get_profile,

@@ -154,9 +154,9 @@ class Service:
             wrong = await asyncio.to_thread(setting_findings, settings, is_dev=is_local(settings))  # it asks for the name of the host
             return wrong + await server_findings(settings, self.database)
 
-        return Portal(
-            self.database, self.peppers, self.public_url, self.live, self.default_limit, PasswordTries(), source, sign_in, provider, operators, findings
-        )
+        tries = PasswordTries()
+        parts = self.database, self.registries, self.peppers, self.public_url, self.live, self.default_limit
+        return Portal(*parts, tries, source, sign_in, provider, operators, findings)
 
     async def start(self) -> None:
         """Open the metrics port and begin to verify the database; returns at once."""

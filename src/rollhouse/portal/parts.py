@@ -7,6 +7,7 @@ import msgspec
 
 from rollhouse.activity.live import Live
 from rollhouse.database.pool import Database
+from rollhouse.directory.registries import Registries
 from rollhouse.limits.failures import PasswordTries
 from rollhouse.limits.limit import Limit
 from rollhouse.tenancy.openid import Provider, SignIn
@@ -22,6 +23,7 @@ class Portal(msgspec.Struct, frozen=True):
     """
 
     database: Database
+    registries: Registries
     peppers: Peppers
     public_url: str
     live: Live

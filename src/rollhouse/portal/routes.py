@@ -6,7 +6,7 @@ from mimetypes import guess_type
 from litestar import Response, Router, get
 from litestar.params import FromPath
 
-from rollhouse.portal import connection, operator_pages, reports, setup_guide, sign_in, tenant_pages
+from rollhouse.portal import connection, operator_pages, reports, resource_pages, setup_guide, sign_in, tenant_pages
 from rollhouse.portal.forms import FORM_BYTES_LIMIT
 from rollhouse.portal.gate import PageGate
 from rollhouse.portal.pages import STATIC, STATIC_PATH
@@ -14,6 +14,7 @@ from rollhouse.scim.errors import NotFound
 
 PATHS = ("/admin", "/portal", "/setup", "/signin", "/signout", "/choices", STATIC_PATH)
 """What the portal's addresses begin with; `/` itself is its, too."""
+_PAGES = (sign_in, tenant_pages, resource_pages, reports, connection, setup_guide, operator_pages)
 _WEEK_SECONDS = 7 * 24 * 3600
 
 
@@ -41,7 +42,7 @@ def portal_router() -> Router:
         "/",
         middleware=[PageGate()],
         request_max_body_size=FORM_BYTES_LIMIT,
-        route_handlers=[get_file, *sign_in.ROUTES, *tenant_pages.ROUTES, *reports.ROUTES, *connection.ROUTES, *setup_guide.ROUTES, *operator_pages.ROUTES],
+        route_handlers=[get_file, *(route for pages in _PAGES for route in pages.ROUTES)],
     )
 
 

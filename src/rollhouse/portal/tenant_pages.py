@@ -22,7 +22,9 @@ from rollhouse.portal import charts
 from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, position, read_form
 from rollhouse.portal.live_pages import stream
 from rollhouse.portal.pages import go_to, render, render_part
+from rollhouse.portal.resource_pages import own_types, places_of
 from rollhouse.scim.errors import NotFound
+from rollhouse.scim.schemas import GROUP, USER, ResourceType
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
@@ -31,7 +33,6 @@ LINES = 50
 GROUPS_IN_PICTURE = 40
 AUDITED = 200
 MONTH = timedelta(days=30)
-_PLACES = {"User": "users", "Group": "groups"}
 _STATES: dict[str, State] = {"active": "active", "inactive": "inactive"}
 _KINDS = ("created", "updated", "deactivated", "deleted", "read", "refused", "failed")
 
@@ -46,31 +47,33 @@ async def show_health(request: PageRequest) -> Response[bytes]:
         counts = await browsing.count_resources(tx)
         failures = await request_log.list_requests(tx, Wanted(only_failures=True, limit=5))
     values: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours), "failures": failures}
-    return render(request, "health.html", health=known, counts=counts, explain=explain, **values)
+    own = own_types(await portal_of(request).registries.of(tenant))
+    others = sum(counts.get(one.name, 0) for one in own) if own else None
+    return render(request, "health.html", health=known, counts=counts, others=others, explain=explain, **values)
 
 
 @get("/portal/{slug:str}/users", opt={"audience": "tenant"})
 async def list_users(request: PageRequest) -> Response[bytes]:
     """The users, the newest first, or those whose names begin with what was typed."""
-    return await _list(request, "User", "users.html")
+    return await _list(request, USER, "users.html")
 
 
 @get("/portal/{slug:str}/groups", opt={"audience": "tenant"})
 async def list_groups(request: PageRequest) -> Response[bytes]:
     """The groups with their sizes as a picture and as a list."""
-    return await _list(request, "Group", "groups.html")
+    return await _list(request, GROUP, "groups.html")
 
 
-async def _list(request: PageRequest, resource_type: str, template: str) -> Response[bytes]:
+async def _list(request: PageRequest, resource_type: ResourceType, template: str) -> Response[bytes]:
     tenant: Tenant = request.scope["state"]["tenant"]
     text, state = parameter(request, "q").strip(), _STATES.get(parameter(request, "state"))
-    is_user = resource_type == "User"
+    is_user = resource_type is USER
     async with portal_of(request).database.transaction(tenant.id) as tx:
         if text:
             page = Page(await browsing.search_resources(tx, resource_type, text, state=state), None)
         else:
-            page = await browsing.newest_resources(tx, resource_type, before=position(request, "before"), state=state)
-        count = (await browsing.count_resources(tx)).get(resource_type, 0)
+            page = await browsing.newest_resources(tx, resource_type.name, before=position(request, "before"), state=state)
+        count = (await browsing.count_resources(tx)).get(resource_type.name, 0)
         inactive = await browsing.count_inactive(tx) if is_user else 0
         sizes = await browsing.sizes_of(tx, [one.id for one in page.found]) if not is_user else {}
     boxes = [charts.Box(one.name, sizes.get(one.id, 0), f"/portal/{tenant.slug}/groups/{one.id}") for one in page.found[:GROUPS_IN_PICTURE]]
@@ -112,8 +115,10 @@ async def show_activity(request: PageRequest) -> Response[bytes]:
     wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", before=position(request, "before"), limit=LINES)
     hours = await health.hours_of(portal_of(request).database, tenant.id, _hours_ago(24))
     requests, people = await _sentences(portal_of(request).database, tenant, wanted)
+    places = places_of(await portal_of(request).registries.of(tenant))
     more = requests[-1].id if len(requests) == LINES else None
-    values: dict[str, Any] = {"requests": requests, "people": people, "more": more, "kind": kind, "bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
+    values: dict[str, Any] = {"requests": requests, "people": people, "places": places, "more": more, "kind": kind}
+    values |= {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
     return render(request, "activity.html", kinds=_KINDS, explain=explain, live=wanted.before is None, **values)
 
 
@@ -127,7 +132,8 @@ async def follow_activity(request: PageRequest) -> Stream:
 
     async def draw() -> str:
         requests, people = await _sentences(portal_of(request).database, tenant, wanted)
-        return render_part(request, "activity_list.html", requests=requests, people=people, slug=tenant.slug, explain=explain)
+        places = places_of(await portal_of(request).registries.of(tenant))
+        return render_part(request, "activity_list.html", requests=requests, people=people, places=places, slug=tenant.slug, explain=explain)
 
     return stream(portal_of(request), tenant, session, draw)
 
@@ -147,10 +153,11 @@ async def show_request(request: PageRequest, row_id: FromPath[str]) -> Response[
 async def show_audit(request: PageRequest) -> Response[bytes]:
     """Who changed what, the newest first."""
     tenant: Tenant = request.scope["state"]["tenant"]
+    places = places_of(await portal_of(request).registries.of(tenant))
     async with portal_of(request).database.transaction(tenant.id) as tx:
         entries = await audit.newest_entries(tx, before=position(request, "before"), limit=LINES)
-        people = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.target_type in _PLACES])
-    return render(request, "audit.html", entries=entries, people=people, places=_PLACES, as_id=UUID, more=entries[-1].id if len(entries) == LINES else None)
+        people = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.target_type in places])
+    return render(request, "audit.html", entries=entries, people=people, places=places, as_id=UUID, more=entries[-1].id if len(entries) == LINES else None)
 
 
 def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:
@@ -178,7 +185,7 @@ async def set_role(request: PageRequest, resource_id: FromPath[str]) -> Response
 
 
 async def _sentences(database: Database, tenant: Tenant, wanted: Wanted) -> tuple[list[LoggedRequest], dict[UUID, Found]]:
-    """Requests, and the people and groups they are about, those that still exist."""
+    """Requests, and the resources they are about, those that still exist."""
     async with database.transaction(tenant.id) as tx:
         requests = await request_log.list_requests(tx, wanted)
         return requests, await browsing.find_resources(tx, [one.resource_id for one in requests if one.resource_id is not None])

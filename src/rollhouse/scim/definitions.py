@@ -1,6 +1,7 @@
 """A tenant's own schemas and resource types, written as RFC 7643 sections 6 and 7 show them: read, held to rules, and made into a registry."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ RESERVED_ENDPOINTS = frozenset({"bulk", "me", "schemas", "resourcetypes", "servi
 _URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,\-.:=@;$_!*']{1,200}", re.IGNORECASE)
 _MESSAGES = "urn:ietf:params:scim:api:"
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$-]{0,63}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _ENDPOINT = re.compile(r"/?([A-Za-z][A-Za-z0-9_-]{0,63})")
 _ATTRIBUTE_MEMBERS = frozenset(
@@ -90,8 +92,7 @@ class Definitions(msgspec.Struct, frozen=True):
         Raises:
             NotFound: the tenant has defined no such schema.
         """
-        if urn.lower() not in self.schemas:
-            raise NotFound(f"The tenant has defined no schema {quoted(urn)}.")
+        self.schema(urn)
         types = {
             name: msgspec.structs.replace(one, schema_extensions=tuple(other for other in one.schema_extensions if other.schema.lower() != urn.lower()))
             for name, one in self.resource_types.items()
@@ -104,9 +105,28 @@ class Definitions(msgspec.Struct, frozen=True):
         Raises:
             NotFound: the tenant has defined no such resource type.
         """
+        self.own_type(name)
+        return Definitions(self.schemas, {key: one for key, one in self.resource_types.items() if key != name})
+
+    def schema(self, urn: str) -> Schema:
+        """The schema of that URN that the tenant has defined.
+
+        Raises:
+            NotFound: it has defined none.
+        """
+        if urn.lower() not in self.schemas:
+            raise NotFound(f"The tenant has defined no schema {quoted(urn)}.")
+        return self.schemas[urn.lower()]
+
+    def own_type(self, name: str) -> TypeDefinition:
+        """The resource type of that name that the tenant has defined, or what it has said of one that every tenant has.
+
+        Raises:
+            NotFound: it has defined none.
+        """
         if name not in self.resource_types:
             raise NotFound(f"The tenant has defined no resource type {quoted(name)}.")
-        return Definitions(self.schemas, {key: one for key, one in self.resource_types.items() if key != name})
+        return self.resource_types[name]
 
     def resource_type(self, name: str) -> TypeDefinition:
         """The resource type of that name: the tenant's own, or as every tenant has it.
@@ -262,9 +282,19 @@ def _enforced(attribute: Attribute) -> Attribute:
 
 def _converted(members: Definition, kind: Any, what: str) -> Any:
     try:
-        return msgspec.convert(members, kind)
+        found = msgspec.convert(members, kind)
     except msgspec.ValidationError as error:
         raise InvalidValue(f"{what} cannot be taken: {error} (RFC 7643 sections 6 and 7).") from None
+    if any(_CONTROL.search(text) for text in _texts(msgspec.to_builtins(found))):
+        raise InvalidValue(f"{what} holds a control character, which no page and no log can show. Take it out.")
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _texts(part)
 
 
 def _check_members(definition: object, known: frozenset[str], what: str) -> None:

@@ -219,6 +219,11 @@ class ResourceType(msgspec.Struct, frozen=True, dict=True):
         return {one.index_name: one.steps for one in self._references if one.leaf.indexed or one.leaf.uniqueness != "none"}
 
     @cached_property
+    def names(self) -> tuple[Reference, ...]:
+        """The indexed texts of its core schema, by which people look for a resource."""
+        return tuple(one for one in self._references if one.urn is None and one.leaf.type == "string" and one.index_name in self.index_paths)
+
+    @cached_property
     def schemas(self) -> dict[str, Schema]:
         """The core schema and the extensions by lower-case URN."""
         return {schema.id.lower(): schema for schema in (self.schema, *self.extensions)}
