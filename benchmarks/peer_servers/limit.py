@@ -21,6 +21,7 @@ from rollhouse.cli.embedded import embedded_programs
 from rollhouse.cli.seed import seeded_user
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database
+from rollhouse.directory.queries import META_TIME
 from rollhouse.directory.resources import _CREATE, _FIND, _GET, _LIST, _UPDATE
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.keys import index_key
@@ -48,7 +49,7 @@ _NO_REGISTRY = ["0", "false"]
 
 def filled_in(sql: str, values: list[str]) -> str:
     """The statement with pgbench's names (or constants) in the place of $1, $2, ...; a colon in a text would be a name to pgbench."""
-    return re.sub(r"\$(\d+)", lambda found: values[int(found[1]) - 1], sql.replace("HH24:MI:SS", "HH24.MI.SS"))
+    return re.sub(r"\$(\d+)", lambda found: values[int(found[1]) - 1], sql.replace(META_TIME, META_TIME.replace(":", ".")))
 
 
 def array(texts: list[str]) -> str:
@@ -116,20 +117,20 @@ class Limit:
                 return [filled_in(_LIST, [":tenant", "'User'", f"'{UUID(int=0)}'", "0", "101", "'groups'", ":base", "NULL"]) + ";\n"]
             case operations.POST:
                 fresh = [f"replace(:{name}, :token, :n::text){kind}" for name, kind in (("document", ""), ("comparable", "::jsonb"), ("keys", "::text[]"))]
-                values = [*own, "'User'", "uuidv7()", fresh[0], fresh[1], ":attributes", fresh[2], ":unique", "'{}'", ":names", *_NO_REGISTRY]
+                values = [*own, "'User'", "uuidv7()", fresh[0], fresh[1], ":attributes", fresh[2], ":unique", "NULL", ":names", *_NO_REGISTRY]
                 return ["\\set n random(1000000000000, 9999999999999)\n" + filled_in(_CREATE, values) + ";\n"]
             case operations.PATCH:
-                empty = ["'{}'"] * 5
+                none = ["NULL"] * 5
                 values = [
-                    [*own, "'User'", f":id{at}", "NULL", f":document{at}", f":comparable{at}", *empty, "false", "'{}'", "'{}'", "'{active}'", *_NO_REGISTRY]
+                    [*own, "'User'", f":id{at}", "NULL", f":document{at}", f":comparable{at}", *none, "false", "NULL", "'{}'", "'{active}'", *_NO_REGISTRY]
                     for at in range(LEFT_OUT)
                 ]
                 return [f"{one};\n{filled_in(_UPDATE, two)};\n" for one, two in zip(get, values, strict=True)]
         if operation in AUDIT_ROWS:
             return [f"BEGIN;\n{_BIND};\n{_AUDIT % AUDIT_ROWS[operation]};\nCOMMIT;\n"]
         size = next(size for size in self.groups if operation == add_to(size))
-        both = [["false", "ARRAY[:id0::uuid]", "'{}'"], ["false", "'{}'", "ARRAY[:id0::uuid]"]]
-        update = [filled_in(_UPDATE, [*own, "'Group'", f":group{size}", "NULL", "NULL", "NULL", *["'{}'"] * 5, *one, "'{}'", *_NO_REGISTRY]) for one in both]
+        both = [["false", "ARRAY[:id0::uuid]", "'{}'"], ["false", "NULL", "ARRAY[:id0::uuid]"]]
+        update = [filled_in(_UPDATE, [*own, "'Group'", f":group{size}", *["NULL"] * 8, *one, "'{}'", *_NO_REGISTRY]) for one in both]
         return [f"{update[0]};\n{update[1]};\n"]
 
     async def measured(self, operation: str, connections: int) -> Figures:

@@ -38,6 +38,7 @@ async def test_a_resource_type_by_the_api(operator: ApiClient, acme: ScimClient,
         assert f"has defined {what}" in problem(await operator.get(f"{other}/{path}"), 404)["detail"]
     assert "has no resource type" in problem(await operator.get(f"{other}/resources/Thing"), 404)["detail"]
 
+    assert "Remove that first" in problem(await operator.request("DELETE", f"{base}/schemas/{THING_URN}"), 409)["detail"]
     assert "resource type would be gone" in problem(await operator.request("DELETE", f"{base}/resource-types/Thing"), 409)["detail"]
     await acme.delete(f"/Things/{made['id']}")
     assert (await operator.request("DELETE", f"{base}/resource-types/Thing")).json() == {"items": []}

@@ -11,8 +11,11 @@ import pytest
 from rollhouse.conformance.deviations import DEVIATIONS
 from rollhouse.conformance.requirement import REQUIREMENTS
 from rollhouse.conformance.run import run_checks, wanted
+from rollhouse.conformance.suites import run_suites
 from rollhouse.database.pool import Database
+from rollhouse.journal.audit import UNATTENDED
 from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
+from rollhouse.tenancy import tenants
 from tests.http.protocol import define, set_profile, slug_of
 from tests.servers.service import ROLLHOUSE, ScimClient, Serving
 
@@ -51,6 +54,20 @@ async def test_every_row_that_is_not_passed_has_its_reason_and_the_page_says_the
     assert {one["id"]: one["outcome"] for one in report["verdicts"]} == {name: verdict.partition(":")[0] for name, verdict in rows().items()}
     assert [(one["name"], one.get("told", "")) for one in report["suites"]] == [("scim2-tester", ""), ("scim-sanity", "")]
     assert all(why for suite in report["suites"] for why in suite["faults"].values()), "every fault that a suite finds is explained"
+
+
+async def test_a_limit_is_waited_for_and_is_no_fault(strict: ScimClient, service_database: Database) -> None:
+    """Of a bulk request the operations over the limit are answered 429 within 200, and scim2-tester repeats nothing by itself."""
+    await tenants.set_limit(service_database, slug_of(strict), 2000, 70, cause=UNATTENDED)
+    await set_profile(service_database, strict, strict=True)  # with a secret that knows the limit
+
+    verdicts = await run_checks(strict.base_url, strict.secret, only="7644-3.7")
+    tester, sanity = await run_suites(strict.base_url, strict.secret)
+
+    assert [(one.id, one.told) for one in verdicts if one.outcome != "passed"] == []
+    assert (tester.faults, tester.told, tester.passed > 100) == ({}, "", True)
+    assert all(sanity.faults.values())
+    assert (await strict.get("/")).json()["totalResults"] == 0, "nothing is left behind"
 
 
 async def test_the_checks_find_a_server_that_does_not_conform(acme: ScimClient) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis.asyncio import Redis
 
-from rollhouse.limits.gcra import CONNECTIONS, RedisLimiter
+from rollhouse.limits.gcra import CONNECTIONS, RedisLimiter, connect
 from rollhouse.limits.leases import LEASE_MOST, LEASE_SECONDS, LEASE_SHARE
 from rollhouse.limits.limit import Limit
 from tests.limits.conftest import RedisServer
@@ -116,11 +116,51 @@ async def test_what_was_leased_and_not_used_is_given_back_with_the_next_question
 
 
 async def test_no_process_leases_more_than_an_eighth_of_what_is_left(limiters: list[RedisLimiter]) -> None:
-    limit = Limit(rate_per_second=100, burst=24)
-    for number in range(20):
-        decision = await limiters[number % 2].admit("a", limit)
-        assert decision.remaining is not None
-        assert all(one._leases["a"].left <= 3 for one in limiters if "a" in one._leases)
+    limit, asked = Limit(rate_per_second=400, burst=80), 0
+    for number in range(70):
+        limiter = limiters[number % 2]
+        before = limiter._leases["a"].asked if "a" in limiter._leases else 0.0
+        decision = await limiter.admit("a", limit)
+        if limiter._leases["a"].asked > before:
+            asked += 1
+            assert decision.remaining is not None
+            assert limiter._leases["a"].left <= decision.remaining / 8
+    assert asked < 70, "some were paid by leases"
+
+
+async def test_what_has_come_back_by_itself_is_not_given_back(redis_server: RedisServer) -> None:
+    """Ten processes that hold tokens of a busy moment and are all asked again after a pause get one burst between them."""
+    limit = Limit(rate_per_second=100, burst=200)
+    limiters = [connect(redis_server.url) for _ in range(10)]
+    for limiter in limiters:
+        for _ in range(5):
+            await limiter.admit("a", limit)
+    held = sum(limiter._leases["a"].left for limiter in limiters)
+    await asyncio.sleep(limit.burst / limit.rate_per_second + 0.1)
+
+    started, passed = time.monotonic(), 0
+    for number in range(2 * limit.burst):
+        passed += (await limiters[number % 10].admit("a", limit)).allowed
+    most = limit.burst + limit.rate_per_second * (time.monotonic() - started) + 1
+    for limiter in limiters:
+        await limiter.close()
+
+    assert held >= 40
+    assert passed <= most
+
+
+async def test_a_changed_limit_and_a_forgotten_key_end_the_lease(limiters: list[RedisLimiter]) -> None:
+    for _ in range(9):
+        await limiters[0].admit("a", PLENTY)
+    assert limiters[0]._leases["a"].left > 0
+    lowered = Limit(rate_per_second=8, burst=8)
+
+    await limiters[0].admit("a", lowered)
+    assert limiters[0]._leases["a"].limit == lowered
+    assert limiters[0]._leases["a"].left <= 1
+
+    assert await limiters[0].forget("a")
+    assert "a" not in limiters[0]._leases
 
 
 async def test_what_redis_has_leased_passes_whatever_is_known_here(limiters: list[RedisLimiter]) -> None:

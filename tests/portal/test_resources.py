@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from rollhouse.database.pool import Database
+from rollhouse.scim.definitions import read_resource_type, read_schema
 from tests.activity.test_request_log import logged
 from tests.conftest import Cluster
-from tests.http.protocol import THING_URN, define_things, thing
+from tests.http.protocol import THING_URN, define, define_things, thing
 from tests.portal.conftest import People
 
 
@@ -81,6 +82,18 @@ async def test_what_is_no_own_type_is_not_there(owners: People, visitors: People
         await page(owners, path, 404)
     assert "None has arrived yet" in await page(owners, "/resources/Things")
     assert "/resources" in await page(owners)
+
+
+async def test_a_type_that_is_called_like_what_the_audit_names_otherwise(visitors: People, service_database: Database) -> None:
+    """The audit says of a definition that a Schema was defined; its target is a URN, and no resource of the type Schema."""
+    schema = read_schema({"id": "urn:example:params:scim:schemas:Plan", "name": "Plan", "attributes": [{"name": "title", "required": True}]})
+    kind = read_resource_type({"name": "Schema", "endpoint": "/Plans", "schema": schema.id})
+    await define(service_database, visitors.client, lambda known: known.with_schema(schema).with_type(kind))
+    plan = (await visitors.client.post("/Plans", {"schemas": [schema.id], "externalId": "x1", "title": "Ground floor"})).json()
+
+    shown = await page(visitors, "/audit")
+    assert "schema.defined" in shown
+    assert f'{visitors.base}/resources/Plans/{plan["id"]}">Ground floor</a>' in shown
 
 
 async def test_a_tenant_that_defines_nothing_is_told_so_and_not_led_there(visitors: People) -> None:

@@ -17,6 +17,8 @@ from rollhouse.scim.registry import STANDARD, Registry
 PATH_LIMIT = 500
 QUERY_LIMIT = 2000
 CLIENT_LIMIT = 200
+CLIENT_BYTES_LIMIT = 4 * CLIENT_LIMIT
+"""What an entry carries of a User-Agent, which anybody may send as long as he likes."""
 DETAIL_LIMIT = 500
 OPERATIONS_LIMIT = 100
 OTHER_METHOD = "other"
@@ -27,7 +29,7 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"?')
 """The values in a filter."""
 _NAME = re.compile(r"[A-Za-z]{1,64}")
-_SECRETS = re.compile("scim(?:sk|cs|at|ok)[_%][^\\s\"'&/?]*", re.IGNORECASE)
+_SECRETS = re.compile("scim(?:sk|cs|at|ok)[_%][^\\s\"'&/?]*", re.IGNORECASE | re.ASCII)
 """Whatever begins like a secret, whole: somebody has put it into a URL or a body by mistake (threat T27)."""
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 

@@ -102,9 +102,9 @@ class RequestLog:
         elif len(self._waiting) >= WAITING_LIMIT:
             request_log_dropped("queue").inc()
         else:
-            size = len(entry.request_body) + len(entry.answer_body)
+            size = _size(entry)
             if self._body_bytes + size > BODY_BYTES_WAITING_LIMIT:
-                entry.request_body = entry.answer_body = b""
+                entry.request_body = entry.answer_body = entry.query = b""
                 request_log_dropped("body").inc()
                 size = 0
             self._body_bytes += size
@@ -121,7 +121,7 @@ class RequestLog:
         REQUEST_LOG_WAITING.set(len(self._waiting))
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            self._body_bytes -= sum(len(one.request_body) + len(one.answer_body) for one in batch)
+            self._body_bytes -= sum(_size(one) for one in batch)
             rows, now = [], time.monotonic()
             for entry in batch:
                 try:
@@ -129,7 +129,7 @@ class RequestLog:
                 except Exception as error:  # noqa: BLE001 - one odd request must not end the log of all others
                     request_log_dropped("fault").inc()
                     log_fault("request_log.fault", error, request_id=entry.request_id)
-                if len(entry.request_body) + len(entry.answer_body) > LARGE_BYTES:
+                if _size(entry) > LARGE_BYTES:
                     await asyncio.sleep(0)  # a large body takes a millisecond: others go first
             if not rows:
                 continue
@@ -163,6 +163,11 @@ class RequestLog:
         if len(self._refused) > REFUSED_TENANTS:
             self._refused.popitem(last=False)
         return count <= REFUSED_PER_HOUR
+
+
+def _size(entry: Entry) -> int:
+    """The bytes of an entry that its client chose."""
+    return len(entry.request_body) + len(entry.answer_body) + len(entry.query)
 
 
 async def keep_days(database: Database, *, kept_days: int, kept_bytes: int = KEPT_BYTES) -> int:

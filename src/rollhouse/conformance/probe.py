@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import io
+import re
 import secrets
 from collections.abc import Mapping
 from types import TracebackType
@@ -22,6 +24,10 @@ ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
 TOO_MANY_REQUESTS = 429
 TRIES = 5
 LONGEST_PAUSE_SECONDS = 30
+BULK = "/Bulk"
+BULK_ROOM = 60
+"""What is to be left of a limit before a bulk request: each of its operations has a price, and those over the limit are answered 429 within 200."""
+_LEFT = re.compile(r"r=(\d+);t=(\d+)")
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 Json = Any
@@ -45,6 +51,12 @@ class Reply(msgspec.Struct, frozen=True):
         return f"{self.status} {self.raw[:160].decode(errors='replace')}"
 
 
+def pause_of(headers: Mapping[str, str]) -> float:
+    """Seconds to wait after an answer of 429 with these headers."""
+    asked = headers.get("retry-after", "1")
+    return min(int(asked) if asked.isdecimal() else 1, LONGEST_PAUSE_SECONDS)
+
+
 class Probe:
     """One server, as a context manager. Paths are relative to its SCIM URL; whatever was made is deleted when it ends."""
 
@@ -54,6 +66,7 @@ class Probe:
         self._session: aiohttp.ClientSession | None = None
         self._made: list[str] = []
         self._known: dict[str, Reply] = {}
+        self._left: tuple[int, int] | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=TIMEOUT)
@@ -77,7 +90,9 @@ class Probe:
         with_secret: bool = True,
         query: Mapping[str, str] | None = None,
     ) -> Reply:
-        """The answer to one request; a body is sent as `application/scim+json` unless the headers say otherwise. 429 is waited for.
+        """The answer to one request; a body is sent as `application/scim+json` unless the headers say otherwise.
+
+        429 is waited for, and a bulk request waits until a limit has room for its operations.
 
         Raises:
             Unreachable: there was no answer.
@@ -88,16 +103,20 @@ class Probe:
         if content is not None:
             sent["content-type"] = SCIM_JSON
         sent |= {name.lower(): value for name, value in headers.items()}
+        if path == BULK and self._left is not None and self._left[0] < BULK_ROOM:
+            await asyncio.sleep(min(self._left[1], LONGEST_PAUSE_SECONDS))
         try:
             for _ in range(TRIES):
-                async with self._session.request(method, self.url + path, data=content, headers=sent, params=query, allow_redirects=False) as answer:
+                data = io.BytesIO(content) if content is not None else None  # a large one as bytes would hold up the event loop
+                async with self._session.request(method, self.url + path, data=data, headers=sent, params=query, allow_redirects=False) as answer:
                     found = Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.read(), None)
                 if found.status != TOO_MANY_REQUESTS:
                     break
-                pause = found.headers.get("retry-after", "1")
-                await asyncio.sleep(min(int(pause) if pause.isdecimal() else 1, LONGEST_PAUSE_SECONDS))
+                await asyncio.sleep(pause_of(found.headers))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{self.url} gives no answer to {method} {path} ({type(error).__name__}).") from None
+        if left := _LEFT.search(found.headers.get("ratelimit", "")):
+            self._left = int(left[1]), int(left[2])
         try:
             return msgspec.structs.replace(found, json=msgspec.json.decode(found.raw)) if found.raw else found
         except (msgspec.DecodeError, UnicodeDecodeError):

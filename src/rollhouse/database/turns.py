@@ -33,7 +33,7 @@ class Turns:
         self._told = told
         self._taken: dict[UUID | None, int] = {}
         self._lines: OrderedDict[UUID | None, deque[Waiter]] = OrderedDict()
-        self._clock: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, key: UUID | None) -> bool:
         """Whether there was a place at once, which is taken then. No one is overtaken: who waits could not have had it."""
@@ -57,8 +57,8 @@ class Turns:
         waiter = began, loop.create_future()
         self._lines.setdefault(key, deque()).append(waiter)
         self.waiting += 1
-        if self._clock is None:
-            self._clock = loop.call_later(self._wait_seconds, self._refuse_late, loop)
+        if self._timer is None:
+            self._timer = loop.call_later(self._wait_seconds, self._refuse_late)
         try:
             await waiter[1]
         except BaseException:
@@ -118,7 +118,7 @@ class Turns:
         if not place.done():  # else its request gave up this very moment, which makes room as well
             place.set_exception(_busy())
 
-    def _refuse_late(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _refuse_late(self) -> None:
         """Refuse who has waited too long. One timer for all who wait: one for each would cost a request 7 us of CPU."""
         late = time.monotonic() - self._wait_seconds
         for key in list(self._lines):
@@ -129,7 +129,7 @@ class Turns:
                     self.refused += 1
                     place.set_exception(_busy())
         oldest = min((line[0][0] for line in self._lines.values()), default=None)
-        self._clock = loop.call_later(oldest - late, self._refuse_late, loop) if oldest is not None else None
+        self._timer = asyncio.get_running_loop().call_later(oldest - late, self._refuse_late) if oldest is not None else None
 
     def _shorten(self, key: UUID | None) -> None:
         self.waiting -= 1

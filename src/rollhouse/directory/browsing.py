@@ -63,9 +63,9 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What people call it: its display name or user name, else the first text that it has, else its id."""
-        texts = (value for value in self.document.values() if isinstance(value, str))
-        return str(self.document.get("displayName") or self.document.get("userName") or next(texts, self.id))
+        """What people call it: its display name or user name, else the first text that is its own, else its external id or its id."""
+        texts = (value for name, value in self.document.items() if isinstance(value, str) and name != "externalId")
+        return str(self.document.get("displayName") or self.document.get("userName") or next(texts, self.external_id or self.id))
 
     @property
     def text(self) -> str:

@@ -31,9 +31,11 @@ class Deadline:
         began = time.monotonic()
         left = self.at - began
         self.at, self._body_seconds = began + seconds, seconds
-        received = await reading
-        self.at, self._body_seconds = time.monotonic() + left, None
-        return received
+        try:
+            return await reading
+        finally:
+            if not self._is_over:
+                self.at, self._body_seconds = time.monotonic() + left, None
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()

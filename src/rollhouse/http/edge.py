@@ -10,7 +10,7 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
-from rollhouse.activity.entries import Entry
+from rollhouse.activity.entries import CLIENT_BYTES_LIMIT, Entry
 from rollhouse.http.answers import header
 from rollhouse.http.lifeline import is_ending
 from rollhouse.http.service import Service
@@ -138,9 +138,10 @@ class _Sent:
         The server lets no length through that is no number, or that stands beside chunks (tests/threats/test_smuggling.py).
         """
         message: Any = await self._receive()
-        self._missing -= len(message.get("body", b""))
-        self.is_unread = bool(message.get("more_body", False)) and self._missing > 0
-        message["more_body"] = self.is_unread
+        if message["type"] == "http.request":
+            self._missing -= len(message.get("body", b""))
+            message["more_body"] = bool(message.get("more_body", False)) and self._missing > 0
+        self.is_unread = message.get("more_body", False)
         return message  # type: ignore[no-any-return]
 
 
@@ -181,7 +182,7 @@ def _entry(scope: Any, status: int, seconds: float, answered: bytes) -> Entry:
         status=status,
         began=time.monotonic() - seconds,
         seconds=seconds,
-        user_agent=header(scope, b"user-agent"),
+        user_agent=header(scope, b"user-agent")[:CLIENT_BYTES_LIMIT],
         answer_body=answered,
     )
     if exchange is not None:

@@ -128,7 +128,7 @@ class LocalLimiter:
 
 def _decision(wait_seconds: int, owed_seconds: float, interval: float, burst: int) -> Decision:
     """The decision of a key that owes so many seconds of its rate."""
-    left = max(0, math.floor(burst - owed_seconds / interval + _ROUNDING_SECONDS))
+    left = max(0, math.floor(burst - (owed_seconds - _ROUNDING_SECONDS) / interval))
     return Decision(wait_seconds == 0, wait_seconds, left, math.ceil(owed_seconds))
 
 
@@ -198,9 +198,11 @@ class RedisLimiter:
         if is_probe:  # a late answer to a request from before the outage says nothing about now
             self._recover()
         wait, owed, leased = (int(part) for part in answer)
-        self._local.remember(key, time.monotonic() + owed / 1e6)
+        answered = time.monotonic()
+        self._local.remember(key, answered + owed / 1e6)
         lease.left += leased
-        lease.spent += cost
+        lease.spent += cost if wait == 0 else 0
+        lease.whole_at = answered + owed / 1e6 + leased / limit.rate_per_second
         return _decision(wait, owed / 1e6, 1 / limit.rate_per_second, max(limit.burst, cost))
 
     def _may_ask(self, now: float) -> bool:

@@ -25,21 +25,16 @@ DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
 
 
-def own_types(registry: Registry) -> list[ResourceType]:
-    """The types that the tenant has defined beside users and groups."""
-    return [one for one in registry.resource_types if one.name not in STANDARD.by_name and not one.is_membership]
-
-
 def places_of(registry: Registry) -> dict[str, str]:
     """Where the pages of a tenant's resources are, by type: below the tenant's own page, followed by `/` and the id."""
-    return {one.name: one.endpoint.lower() for one in STANDARD.resource_types} | {one.name: f"resources/{one.endpoint}" for one in own_types(registry)}
+    return {one.name: one.endpoint.lower() for one in STANDARD.resource_types} | {one.name: f"resources/{one.endpoint}" for one in registry.own_types}
 
 
 @get("/portal/{slug:str}/resources", opt={"audience": "tenant"})
 async def list_types(request: PageRequest) -> Response[bytes]:
     """The tenant's own types, each with how many resources there are of it."""
     tenant: Tenant = request.scope["state"]["tenant"]
-    types = own_types(await portal_of(request).registries.of(tenant))
+    types = (await portal_of(request).registries.of(tenant)).own_types
     async with portal_of(request).database.transaction(tenant.id) as tx:
         counts = await browsing.count_resources(tx)
     boxes = [charts.Box(one.name, counts.get(one.name, 0), f"/portal/{tenant.slug}/resources/{one.endpoint}") for one in types]
@@ -82,7 +77,7 @@ async def show_resource(request: PageRequest, endpoint: FromPath[str], resource_
 
 async def _type(request: PageRequest, endpoint: str) -> ResourceType:
     registry = await portal_of(request).registries.of(request.scope["state"]["tenant"])
-    for one in own_types(registry):
+    for one in registry.own_types:
         if one.endpoint == endpoint:
             return one
     raise NotFound("This tenant has defined no resource type of that address.")

@@ -22,7 +22,7 @@ from rollhouse.portal import charts
 from rollhouse.portal.forms import PageRequest, id_in, parameter, portal_of, position, read_form
 from rollhouse.portal.live_pages import stream
 from rollhouse.portal.pages import go_to, render, render_part
-from rollhouse.portal.resource_pages import own_types, places_of
+from rollhouse.portal.resource_pages import places_of
 from rollhouse.scim.errors import NotFound
 from rollhouse.scim.schemas import GROUP, USER, ResourceType
 from rollhouse.tenancy.sessions import Session
@@ -47,7 +47,7 @@ async def show_health(request: PageRequest) -> Response[bytes]:
         counts = await browsing.count_resources(tx)
         failures = await request_log.list_requests(tx, Wanted(only_failures=True, limit=5))
     values: dict[str, Any] = {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours), "failures": failures}
-    own = own_types(await portal_of(request).registries.of(tenant))
+    own = (await portal_of(request).registries.of(tenant)).own_types
     others = sum(counts.get(one.name, 0) for one in own) if own else None
     return render(request, "health.html", health=known, counts=counts, others=others, explain=explain, **values)
 
@@ -114,10 +114,10 @@ async def show_activity(request: PageRequest) -> Response[bytes]:
     kind = parameter(request, "kind")
     wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", before=position(request, "before"), limit=LINES)
     hours = await health.hours_of(portal_of(request).database, tenant.id, _hours_ago(24))
-    requests, people = await _sentences(portal_of(request).database, tenant, wanted)
+    requests, found = await _sentences(portal_of(request).database, tenant, wanted)
     places = places_of(await portal_of(request).registries.of(tenant))
     more = requests[-1].id if len(requests) == LINES else None
-    values: dict[str, Any] = {"requests": requests, "people": people, "places": places, "more": more, "kind": kind}
+    values: dict[str, Any] = {"requests": requests, "found": found, "places": places, "more": more, "kind": kind}
     values |= {"bars": charts.bars_of(hours), "sums": charts.sums_of(hours)}
     return render(request, "activity.html", kinds=_KINDS, explain=explain, live=wanted.before is None, **values)
 
@@ -131,9 +131,9 @@ async def follow_activity(request: PageRequest) -> Stream:
     wanted = Wanted(kind=kind if kind in _KINDS else None, only_failures=kind == "failures", limit=LINES)
 
     async def draw() -> str:
-        requests, people = await _sentences(portal_of(request).database, tenant, wanted)
+        requests, found = await _sentences(portal_of(request).database, tenant, wanted)
         places = places_of(await portal_of(request).registries.of(tenant))
-        return render_part(request, "activity_list.html", requests=requests, people=people, places=places, slug=tenant.slug, explain=explain)
+        return render_part(request, "activity_list.html", requests=requests, found=found, places=places, slug=tenant.slug, explain=explain)
 
     return stream(portal_of(request), tenant, session, draw)
 
@@ -156,8 +156,10 @@ async def show_audit(request: PageRequest) -> Response[bytes]:
     places = places_of(await portal_of(request).registries.of(tenant))
     async with portal_of(request).database.transaction(tenant.id) as tx:
         entries = await audit.newest_entries(tx, before=position(request, "before"), limit=LINES)
-        people = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.target_type in places])
-    return render(request, "audit.html", entries=entries, people=people, places=places, as_id=UUID, more=entries[-1].id if len(entries) == LINES else None)
+        # Other targets, such as a Schema, may be called like a resource type of the tenant's.
+        found = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.action.startswith("resource.")])
+    resources = {str(one.id): one for one in found.values() if one.resource_type in places}
+    return render(request, "audit.html", entries=entries, resources=resources, places=places, more=entries[-1].id if len(entries) == LINES else None)
 
 
 def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from rollhouse.scim.errors import InvalidValue, NotFound, quoted
+from rollhouse.scim.errors import Conflict, InvalidValue, NotFound, quoted
 from rollhouse.scim.registry import DISCOVERY, Registry
 from rollhouse.scim.schemas import COMMON, EXTERNAL_ID, GROUP_MEMBER, RESOURCE_TYPES, Attribute, ResourceType, Schema
 
@@ -33,6 +33,8 @@ _ATTRIBUTE_MEMBERS = frozenset(
     {"name", "type", "multiValued", "description", "required", "caseExact", "mutability", "returned", "uniqueness"}
     | {"canonicalValues", "referenceTypes", "subAttributes", "indexed"}
 )
+_WORDS = {name: get_args(kind) for name, kind in get_type_hints(Attribute).items() if get_origin(kind) is Literal}
+"""What the characteristics of an attribute may be, by name."""
 _SCHEMA_MEMBERS = frozenset({"schemas", "id", "name", "description", "attributes", "meta"})
 _TYPE_MEMBERS = frozenset({"schemas", "id", "name", "description", "endpoint", "schema", "schemaExtensions", "meta"})
 _KEPT = {known.name: known for known in RESOURCE_TYPES}
@@ -91,8 +93,11 @@ class Definitions(msgspec.Struct, frozen=True):
 
         Raises:
             NotFound: the tenant has defined no such schema.
+            Conflict: a resource type is made of it.
         """
         self.schema(urn)
+        if made := [name for name, one in self.resource_types.items() if one.schema.lower() == urn.lower()]:
+            raise Conflict(f"The resource type {made[0]} is made of this schema. Remove that first.")
         types = {
             name: msgspec.structs.replace(one, schema_extensions=tuple(other for other in one.schema_extensions if other.schema.lower() != urn.lower()))
             for name, one in self.resource_types.items()
@@ -138,7 +143,8 @@ class Definitions(msgspec.Struct, frozen=True):
             return self.resource_types[name]
         if name in _KEPT:
             return outline(_KEPT[name])
-        raise NotFound(f"There is no resource type {quoted(name)}.")
+        known = ", ".join(sorted({*_KEPT, *self.resource_types}))
+        raise NotFound(f"There is no resource type {quoted(name)}; there are {known}.")
 
     def registry(self, revision: int) -> Registry:
         """What requests are read by.
@@ -307,7 +313,14 @@ def _check_members(definition: object, known: frozenset[str], what: str) -> None
 
 def _check_attribute_members(definition: object) -> None:
     _check_members(definition, _ATTRIBUTE_MEMBERS, "An attribute")
-    subs = definition.get("subAttributes") if isinstance(definition, dict) else None
+    if not isinstance(definition, dict):
+        return
+    for name, words in _WORDS.items():
+        if name in definition and definition[name] not in words:
+            raise InvalidValue(
+                f"The {name} of the attribute {quoted(str(definition.get('name')))} must be one of {', '.join(words)}, not {quoted(str(definition[name]))}."
+            )
+    subs = definition.get("subAttributes")
     for one in subs if isinstance(subs, list) else []:
         _check_attribute_members(one)
 

@@ -24,6 +24,12 @@ class Registry(msgspec.Struct, frozen=True, dict=True):
         return {one.name: one for one in self.resource_types}
 
     @cached_property
+    def own_types(self) -> tuple[ResourceType, ...]:
+        """The resource types that the tenant has defined beside those that every tenant has."""
+        kept = {one.name for one in RESOURCE_TYPES}
+        return tuple(one for one in self.resource_types if one.name not in kept and not one.is_membership)
+
+    @cached_property
     def schemas(self) -> dict[str, Schema]:
         """Every schema in use by URN in lower case."""
         return {key: schema for one in self.resource_types for key, schema in one.schemas.items()}

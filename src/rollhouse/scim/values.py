@@ -176,7 +176,8 @@ def _check_text(attribute: Attribute, text: str) -> None:
         raise InvalidValue(f"{attribute.name} is binary and must be base64, which {quoted(text)} is not (RFC 7643 section 2.3.6).")
     if attribute.type == "reference" and not _is_reference(attribute, text):
         kinds = ", ".join(attribute.reference_types) or "any address"
-        raise InvalidValue(f"{attribute.name} must be the URI of one of: {kinds}; {quoted(text)} is not (RFC 7643 section 2.3.7).")
+        example = f", as in {attribute.endpoints[0]}/ID" if attribute.endpoints else ""
+        raise InvalidValue(f"{attribute.name} must be the URI of one of: {kinds}{example}; {quoted(text)} is not (RFC 7643 section 2.3.7).")
 
 
 def _is_reference(attribute: Attribute, text: str) -> bool:
