@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis.asyncio import Redis
 
-from rollhouse.limits.gcra import CONNECTIONS, RedisLimiter, connect
+from rollhouse.limits.gcra import CONNECTIONS, LocalLimiter, RedisLimiter, connect
 from rollhouse.limits.leases import LEASE_MOST, LEASE_SECONDS, LEASE_SHARE
 from rollhouse.limits.limit import Limit
 from tests.limits.conftest import RedisServer
@@ -201,6 +201,34 @@ async def test_an_outage_goes_on_from_what_redis_said_last(limiters: list[RedisL
     assert sum(passed) in (4, 5)
 
 
+async def test_what_was_spent_in_an_outage_is_told_to_redis(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
+    """A Redis that stops again and again, or comes back empty, gives a tenant no second burst."""
+    limit = Limit(rate_per_second=1, burst=20)
+    passed = [(await limiters[0].admit("a", limit)).allowed for _ in range(10)]
+    redis_server.stop()
+    passed += [(await limiters[0].admit("a", limit)).allowed for _ in range(15)]
+    redis_server.start()
+    began = time.monotonic()
+    while limiters[0].is_degraded and time.monotonic() - began < 20:
+        passed.append((await limiters[0].admit("a", limit)).allowed)
+        await asyncio.sleep(0.05)
+
+    assert not limiters[0].is_degraded
+    passed += [(await limiters[number % 2].admit("a", limit)).allowed for number in range(10)]
+    assert sum(passed) <= limit.burst + limit.rate_per_second * (time.monotonic() - began + 1) + 1
+
+
+async def test_what_a_request_costs_beside_is_counted_whatever_is_left(limiters: list[RedisLimiter]) -> None:
+    """A search is let in for the price of a read, and its filter read then: refused, it would have cost something, and none would ever pass."""
+    limit = Limit(rate_per_second=1, burst=1)
+    for limiter in (limiters[0], LocalLimiter()):
+        assert (await limiter.admit("a", limit)).allowed
+        assert (await limiter.admit("a", limit, has_begun=True)).allowed
+
+        refused = await limiter.admit("a", limit)
+        assert (refused.allowed, refused.retry_after_seconds) == (False, 2)
+
+
 async def test_many_requests_at_once_share_a_bounded_number_of_connections(limiters: list[RedisLimiter], redis_server: RedisServer) -> None:
     """More than the connections that one process opens; nobody mistakes the line for an outage."""
     decisions = await asyncio.gather(*(limiters[0].admit("a", PLENTY) for _ in range(100)))
@@ -262,6 +290,7 @@ async def test_no_local_time_enters_the_script(limiters: list[RedisLimiter], red
         await limiters[0].admit("a", Limit(10, 20), 2)
         sent = await anext(command["command"] async for command in monitor.listen() if command["command"].startswith("EVALSHA"))
 
-    *counted, returned, wanted = sent.split()[2:]
+    *counted, returned, wanted, owed_here, has_begun = sent.split()[2:]
     assert counted == ["1", "rollhouse:rate:a", "10", "20", "2"]
     assert all(int(one) <= LEASE_MOST for one in (returned, wanted))
+    assert (owed_here, has_begun) == ("0", "0")

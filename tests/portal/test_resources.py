@@ -78,8 +78,19 @@ async def test_one_shows_what_was_done_to_it(owners: People, service_database: D
 async def test_what_is_no_own_type_is_not_there(owners: People, visitors: People) -> None:
     user = await owners.client.create_user(userName="ann")
 
-    for path in (f"/resources/Things/{user['id']}", "/resources/Users", f"/resources/Users/{user['id']}", "/resources/Others", "/resources/things"):
+    lift = await made(owners, serial="Lift")
+    for path in (
+        f"/users/{lift['id']}",
+        f"/groups/{lift['id']}",
+        f"/groups/{user['id']}",
+        f"/resources/Things/{user['id']}",
+        "/resources/Users",
+        f"/resources/Users/{user['id']}",
+        "/resources/Others",
+        "/resources/things",
+    ):
         await page(owners, path, 404)
+    assert (await owners.client.delete(f"/Things/{lift['id']}")).status_code == 204
     assert "None has arrived yet" in await page(owners, "/resources/Things")
     assert "/resources" in await page(owners)
 

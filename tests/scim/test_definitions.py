@@ -107,6 +107,7 @@ def test_what_is_no_schema_is_refused_with_its_place(definition: Any, words: str
         (kind(endpoint="/a/b"), "is not taken"),
         (kind(endpoint="/Me"), "is not taken"),
         (kind(name="GroupMember"), "is not taken"),
+        (kind(name="Validate"), "is not taken"),
         (kind(name="User"), "for every tenant"),
         (kind(name="User", endpoint="/Users"), "for every tenant"),
         (kind(description="\x1b[31m"), "a control character"),

@@ -9,6 +9,7 @@ import msgspec
 from rollhouse.cli.invocation import Invocation, Precondition, command, group, moment_of, pass_invocation, program
 from rollhouse.cli.root import rollhouse
 from rollhouse.database.pool import Database
+from rollhouse.limits.limit import RATE_LIMIT
 from rollhouse.scim.profile import MEMBERS_LIMIT, PatchAnswer
 from rollhouse.tenancy import credentials
 from rollhouse.tenancy import tenants as directory
@@ -91,8 +92,8 @@ def show(invocation: Invocation, slug: str) -> None:
 
 @command(tenant, "set-limit", example="rollhouse tenant set-limit acme --rate 100 --burst 400")
 @click.argument("slug")
-@click.option("--rate", type=click.IntRange(0), required=True, help="Sustained requests a second; 0 switches the limit off.")
-@click.option("--burst", type=click.IntRange(0), required=True, help="Requests at once after a pause.")
+@click.option("--rate", type=click.IntRange(0, RATE_LIMIT), required=True, help="Sustained requests a second; 0 switches the limit off.")
+@click.option("--burst", type=click.IntRange(0, RATE_LIMIT), required=True, help="Requests at once after a pause.")
 @pass_invocation
 def set_limit(invocation: Invocation, slug: str, rate: int, burst: int) -> None:
     """Give a tenant its own rate limit; effective within five seconds."""

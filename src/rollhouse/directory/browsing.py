@@ -64,8 +64,9 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """What people call it: its display name or user name, else the first text that is its own, else its external id or its id."""
-        texts = (value for name, value in self.document.items() if isinstance(value, str) and name != "externalId")
-        return str(self.document.get("displayName") or self.document.get("userName") or next(texts, self.external_id or self.id))
+        named = [self.document.get("displayName"), self.document.get("userName")]
+        others = (value for name, value in self.document.items() if name != "externalId")
+        return next((one for one in (*named, *others, self.external_id) if isinstance(one, str) and one), str(self.id))
 
     @property
     def text(self) -> str:
@@ -80,7 +81,8 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def email(self) -> str:
         """The primary address, else the first one, else ""."""
-        emails = [one for one in self.document.get("emails", []) if isinstance(one, dict) and one.get("value")]
+        given = self.document.get("emails")
+        emails = [one for one in given if isinstance(one, dict) and one.get("value")] if isinstance(given, list) else []
         return str(next((one["value"] for one in emails if one.get("primary") is True), emails[0]["value"] if emails else ""))
 
     @property

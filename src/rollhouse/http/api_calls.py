@@ -22,7 +22,7 @@ BODY_SECONDS = 5.0
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 100
 _ECHO_LIMIT = 100
-_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 _NO_VERSION = -1
 _REQUIRED = "This path needs an operator's key. Send one as Authorization: Bearer; make one with: rollhouse api-key create --scope SCOPE"
 

@@ -9,12 +9,12 @@ import msgspec
 from rollhouse.http.api_calls import Call, Outcome
 from rollhouse.http.api_operations import Parameter, next_of, operation, paged
 from rollhouse.http.problems import API_PATH
+from rollhouse.limits.limit import RATE_LIMIT
 from rollhouse.scim.errors import InvalidValue
 from rollhouse.tenancy import lifecycle, tenants
 from rollhouse.tenancy.lifecycle import GRACE_DAYS, MOST_GRACE_DAYS
 from rollhouse.tenancy.tenants import Tenant
 
-RATE_LIMIT = 1_000_000
 _GRACE = Parameter("grace_days", "query", f"Days until the purge, 0 to {MOST_GRACE_DAYS}; {GRACE_DAYS} without it.", "30", "integer")
 
 Rate = Annotated[int, msgspec.Meta(ge=0, le=RATE_LIMIT, description="Sustained requests a second; 0 is no limit, null the service's default.")]

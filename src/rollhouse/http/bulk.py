@@ -23,6 +23,7 @@ class Bulk:
         self._ids: dict[str, str] = {}
         self._failed: set[str] = set()
         self._results: dict[int, dict[str, Any]] = {}
+        self._is_first = True
 
     async def carry_out(self, message: dict[str, Any]) -> dict[str, Any]:
         """The BulkResponse: what came of each operation that was tried, in the order of the request (RFC 7644 section 3.7.3).
@@ -104,7 +105,7 @@ class Bulk:
         scope = self._exchange.directory(operation.endpoint)
         resource_id = str(bulk.resolved(operation.resource_id, self._ids))
         expected = version_in(operation.version or "")
-        await self._exchange.charge(COST_OF_WRITE)
+        await self._charge()
         if operation.method == "DELETE":
             await resources.delete_resource(scope, resource_id, expected=expected)
             return bulk.done(operation, 204, location=location(scope.base_url, scope.resource_type, resource_id), version=None)
@@ -119,11 +120,22 @@ class Bulk:
 
     async def _create(self, operation: BulkOperation, data: Any) -> tuple[Scope, Record]:
         scope = self._exchange.directory(operation.endpoint)
-        await self._exchange.charge(COST_OF_WRITE)
+        await self._charge()
         messages.check_schemas(data, scope.resource_type.schema.id, self._exchange.noted)
         record = await resources.create_resource(scope, data, self._exchange.noted)
         self._ids[str(operation.bulk_id)] = str(record.id)
         return scope, record
+
+    async def _charge(self) -> None:
+        """Take the cost of an operation; the first is paid for by the request itself, so that what is let in always gets something done.
+
+        Raises:
+            TooManyRequests: the tenant is over its limit.
+        """
+        if self._is_first:
+            self._is_first = False
+            return
+        await self._exchange.charge(COST_OF_WRITE)
 
     def _require(self, operation: BulkOperation, *, besides: Collection[str] = ()) -> None:
         """Hold an operation to what it refers to, `besides` what is made together with it.

@@ -37,7 +37,7 @@ from rollhouse.scim.tolerances import Strict, Tolerance
 from rollhouse.telemetry.metrics import RATE_LIMITED
 from rollhouse.tenancy.access import Access
 
-_ETAG = re.compile(r'\s*(?:W/)?"?(\d{1,18})"?\s*')
+_ETAG = re.compile(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*')
 _NO_VERSION = -1
 BODY_SECONDS = 10
 COST_OF_READ = 1
@@ -73,8 +73,10 @@ class Exchange:
         """Until the request is answered with 503, whatever it is at."""
         return self._deadline.at - time.monotonic()
 
-    async def charge(self, cost: int) -> None:
+    async def charge(self, cost: int, *, has_begun: bool = False) -> None:
         """Take the cost of the request from what the tenant may spend; all answers then say what is left.
+
+        What a request turns out to cost beside what it was let in for (`has_begun`) is taken whatever is left.
 
         Raises:
             TooManyRequests: the tenant is over its limit.
@@ -85,7 +87,7 @@ class Exchange:
             limit = Limit(rate if rate is not None else limit.rate_per_second, burst if burst is not None else limit.burst)
         if limit.rate_per_second == 0:
             return
-        decision = await self.service.limiter.admit(str(self.tenant.id), limit, cost)
+        decision = await self.service.limiter.admit(str(self.tenant.id), limit, cost, has_begun=has_begun)
         self._scope["state"]["rate_limit"] = limit, decision
         if not decision.allowed:
             RATE_LIMITED.inc()
@@ -230,8 +232,8 @@ class Exchange:
         text = self.parameters.get(name)
         if text is None or not (text := text.strip()):
             return default
-        if re.fullmatch(r"[+-]?\d{1,18}", text) is None:
-            raise refusal(f"{name} must be a whole number, not {quoted(text)}.")
+        if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
+            raise refusal(f"{name} must be a whole number of at most 18 digits, not {quoted(text)}.")
         return int(text)
 
     @property

@@ -171,7 +171,7 @@ Wanted = list[tuple[Scope, Query]]
 async def _list(request: ScimRequest, exchange: Exchange, wanted: Wanted) -> Answer:
     """One page over one or several resource types, the later ones behind the earlier, by index or by cursor."""
     if not all(query.is_cheap for _, query in wanted):
-        await exchange.charge(COST_OF_SEARCH - COST_OF_READ)
+        await exchange.charge(COST_OF_SEARCH - COST_OF_READ, has_begun=True)
     cursor = exchange.cursor
     if cursor is not None:
         return await _list_by_cursor(request, exchange, wanted, cursor)

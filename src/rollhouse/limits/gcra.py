@@ -56,8 +56,11 @@ class Limiter(Protocol):
     is_degraded: bool
     """Whether the count is not the one that all processes share, because Redis failed a moment ago."""
 
-    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
-        """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer."""
+    async def admit(self, key: str, limit: Limit, cost: int = 1, *, has_begun: bool = False) -> Decision:
+        """The decision; it never raises, and it waits for Redis 50 ms at most: 25 to connect, 25 for the answer.
+
+        What a request costs beside what it was let in for is counted whatever is left (`has_begun`): refused, it would have cost something.
+        """
 
     async def ping(self) -> None:
         """Ask Redis for a sign of life, where limits are counted by one.
@@ -81,9 +84,9 @@ class LocalLimiter:
     def __init__(self) -> None:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
 
-    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
+    async def admit(self, key: str, limit: Limit, cost: int = 1, *, has_begun: bool = False) -> Decision:
         """The decision by this process's count."""
-        return self.decide(key, limit, time.monotonic(), cost)
+        return self.decide(key, limit, time.monotonic(), cost, has_begun=has_begun)
 
     async def ping(self) -> None:
         """There is nothing to ask."""
@@ -108,10 +111,16 @@ class LocalLimiter:
         self.remember(key, arrival)
         return _decision(0, arrival - now, interval, max(limit.burst, cost))
 
-    def decide(self, key: str, limit: Limit, now: float, cost: int = 1) -> Decision:
+    def owed_seconds(self, key: str, now: float) -> float:
+        """How long it takes until the whole burst is there again."""
+        return max(0.0, self._arrivals.get(key, now) - now)
+
+    def decide(self, key: str, limit: Limit, now: float, cost: int = 1, *, has_begun: bool = False) -> Decision:
         """The decision at `now` (monotonic seconds); refused requests cost nothing."""
         if limit.rate_per_second == 0:
             return _PASS
+        if has_begun:
+            return self.spend(key, limit, now, cost)
         interval = 1 / limit.rate_per_second
         burst = max(limit.burst, cost)
         stored = max(self._arrivals.get(key, now), now)
@@ -143,19 +152,29 @@ class RedisLimiter:
         self._script = Script(redis)
         self._local = LocalLimiter()
         self._leases: OrderedDict[str, Lease] = OrderedDict()
+        self._unsettled: set[str] = set()
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._broken_until = 0.0
         self.is_degraded = False
 
-    async def admit(self, key: str, limit: Limit, cost: int = 1) -> Decision:
-        """The decision by the count of all processes, or by this one's while Redis is away, which goes on from what Redis said last."""
+    async def admit(self, key: str, limit: Limit, cost: int = 1, *, has_begun: bool = False) -> Decision:
+        """The decision by the count of all processes, or by this one's while Redis is away.
+
+        That goes on from what Redis said last, and what it came to is told to Redis when it is back.
+        """
         now = time.monotonic()
-        if limit.rate_per_second == 0 or not self._may_ask(now):
-            return self._local.decide(key, limit, now, cost)
-        lease = self._lease(key, limit, now)
-        if not self.is_degraded and lease.pays(cost, now):
-            return self._local.spend(key, limit, now, cost)
-        return await self._ask(key, lease, cost, now) or self._local.decide(key, limit, now, cost)
+        if limit.rate_per_second == 0:
+            return _PASS
+        if self._may_ask(now):
+            lease = self._lease(key, limit, now)
+            if not self.is_degraded and lease.pays(cost, now):
+                return self._local.spend(key, limit, now, cost)
+            decision = await self._ask(key, lease, cost, now, has_begun=has_begun)
+            if decision is not None:
+                return decision
+        if len(self._unsettled) < LOCAL_KEYS:
+            self._unsettled.add(key)
+        return self._local.decide(key, limit, now, cost, has_begun=has_begun)
 
     def _lease(self, key: str, limit: Limit, now: float) -> Lease:
         lease = self._leases.get(key)
@@ -166,20 +185,21 @@ class RedisLimiter:
         self._leases.move_to_end(key)
         return lease
 
-    async def _ask(self, key: str, lease: Lease, cost: int, now: float) -> Decision | None:
+    async def _ask(self, key: str, lease: Lease, cost: int, now: float, *, has_begun: bool) -> Decision | None:
         """The decision by Redis, None if it gives none in time; only one request at a time asks for a lease."""
         if lease.is_asking:
-            return await self._run(key, lease, cost, 0, 0)
+            return await self._run(key, lease, cost, 0, 0, has_begun=has_begun)
         returned, wanted = lease.renew(now)
         lease.is_asking = True
         try:
-            return await self._run(key, lease, cost, returned, wanted)
+            return await self._run(key, lease, cost, returned, wanted, has_begun=has_begun)
         finally:
             lease.is_asking = False
 
-    async def _run(self, key: str, lease: Lease, cost: int, returned: int, wanted: int) -> Decision | None:
+    async def _run(self, key: str, lease: Lease, cost: int, returned: int, wanted: int, *, has_begun: bool) -> Decision | None:
         """What the script decides; None if Redis does not answer in time. A time-out in this process's own line is no failure of Redis."""
         limit, is_probe = lease.limit, self.is_degraded
+        owed_here = math.ceil(self._local.owed_seconds(key, time.monotonic()) * 1e6) if key in self._unsettled else 0
         began = math.inf
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS), self._connections:
@@ -187,7 +207,8 @@ class RedisLimiter:
                     return None
                 began = time.monotonic()
                 with span("EVALSHA", "client", _ATTRIBUTES):
-                    answer = await self._script(keys=[_name(key)], args=(limit.rate_per_second, limit.burst, cost, returned, wanted))
+                    spent = cost, returned, wanted, owed_here, int(has_begun)
+                    answer = await self._script(keys=[_name(key)], args=(limit.rate_per_second, limit.burst, *spent))
                 database_seconds(REDIS, "EVALSHA", "").observe(time.monotonic() - began)
         except (RedisError, OSError, TimeoutError) as error:
             if began < math.inf:
@@ -197,6 +218,7 @@ class RedisLimiter:
             return None
         if is_probe:  # a late answer to a request from before the outage says nothing about now
             self._recover()
+        self._unsettled.discard(key)
         wait, owed, leased = (int(part) for part in answer)
         answered = time.monotonic()
         self._local.remember(key, answered + owed / 1e6)
@@ -242,6 +264,7 @@ class RedisLimiter:
     async def forget(self, key: str) -> bool:
         """Count the key, and those that begin with it and a colon, anew; whether Redis could be reached."""
         await self._local.forget(key)
+        self._unsettled -= {one for one in self._unsettled if one == key or one.startswith(f"{key}:")}
         for name in [one for one in self._leases if one == key or one.startswith(f"{key}:")]:
             del self._leases[name]
         try:

@@ -5,6 +5,9 @@ from functools import cached_property
 
 import msgspec
 
+RATE_LIMIT = 1_000_000
+"""Most that a rate or a burst may be set to."""
+
 
 class Limit(msgspec.Struct, frozen=True, dict=True):
     """`rate_per_second` sustained, `burst` at once after a pause; a rate of 0 is no limit."""

@@ -20,11 +20,12 @@ local interval = 1000000 / tonumber(ARGV[1])
 local cost = tonumber(ARGV[3])
 local burst = math.max(tonumber(ARGV[2]), cost)
 local stored = math.max(tonumber(redis.call('GET', KEYS[1]) or at), at)
-local present = math.min(math.max(stored - interval * tonumber(ARGV[4]), at), at + interval * (burst + cost))
+local known = math.max(stored - interval * tonumber(ARGV[4]), at + tonumber(ARGV[6]))
+local present = math.min(known, at + interval * (burst + cost))
 local arrival = present + interval * cost
 local over = arrival - interval * burst - at
-if over > 1 then
-  if present < stored then
+if over > 1 and ARGV[7] == '0' then
+  if present ~= stored then
     redis.call('SET', KEYS[1], string.format('%.0f', present), 'PX', math.ceil((present - at) / 1000) + 1000)
   end
   return {math.max(1, math.ceil(over / 1000000)), math.ceil(present - at), 0}
@@ -34,7 +35,8 @@ local taken = arrival + interval * leased
 redis.call('SET', KEYS[1], string.format('%.0f', taken), 'PX', math.ceil((taken - at) / 1000) + 1000)
 return {0, math.floor(arrival - at), leased}
 """
-"""One round trip by Redis's own clock, with the rate, the burst, the cost, what is given back and what is wanted in advance.
+"""One round trip by Redis's own clock, with the rate, the burst, the cost, what is given back, what is wanted in advance, how many microseconds
+of its rate the key owes at least, and 1 if the request has begun already and is counted whatever is left.
 
 It answers with seconds to wait (0 to pass), microseconds until the whole burst is there again, and what is leased: an eighth of what is left at most,
 so that nobody holds what another process needs.

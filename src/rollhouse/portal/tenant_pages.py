@@ -86,7 +86,7 @@ async def show_user(request: PageRequest, resource_id: FromPath[str]) -> Respons
     """One user: who he is, his groups, and everything that was done to him."""
     tenant: Tenant = request.scope["state"]["tenant"]
     async with portal_of(request).database.transaction(tenant.id) as tx:
-        user = _there(await browsing.find_resource(tx, id_in(resource_id)))
+        user = _there(await browsing.find_resource(tx, id_in(resource_id)), USER)
         groups = await browsing.groups_of(tx, user.id)
         steps = steps_of(await request_log.writes_of(tx, user.id, limit=LINES))
         changes = await audit.entries_of_target(tx, str(user.id), limit=LINES)
@@ -98,7 +98,7 @@ async def show_group(request: PageRequest, resource_id: FromPath[str]) -> Respon
     """One group: its members by page, and everything that was done to it."""
     tenant: Tenant = request.scope["state"]["tenant"]
     async with portal_of(request).database.transaction(tenant.id) as tx:
-        group = _there(await browsing.find_resource(tx, id_in(resource_id)))
+        group = _there(await browsing.find_resource(tx, id_in(resource_id)), GROUP)
         members = await browsing.members_of(tx, group.id, after=position(request, "after"))
         size = (await browsing.sizes_of(tx, [group.id])).get(group.id, 0)
         changes = await audit.entries_of_target(tx, str(group.id), limit=AUDITED)
@@ -193,8 +193,8 @@ async def _sentences(database: Database, tenant: Tenant, wanted: Wanted) -> tupl
         return requests, await browsing.find_resources(tx, [one.resource_id for one in requests if one.resource_id is not None])
 
 
-def _there(found: Found | None) -> Found:
-    if found is None:
+def _there(found: Found | None, resource_type: ResourceType) -> Found:
+    if found is None or found.resource_type != resource_type.name:
         raise NotFound("There is no such user or group any more.")
     return found
 

@@ -21,6 +21,8 @@ DEFINITIONS_BYTES_LIMIT = 262_144
 """All schemas of a tenant together: what a process remembers of it."""
 VALUES_LIMIT = 100
 """`canonicalValues` of one attribute."""
+_RESERVED_NAMES = (GROUP_MEMBER.name.lower(), "validate")
+"""Names that resource types of ours have, or that mean something else in the admin API's paths."""
 RESERVED_ENDPOINTS = frozenset({"bulk", "me", "schemas", "resourcetypes", "serviceproviderconfig", "groupmembers"})
 
 _URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,\-.:=@;$_!*']{1,200}", re.IGNORECASE)
@@ -216,7 +218,7 @@ def read_resource_type(definition: Definition) -> TypeDefinition:
     _check_members(definition, _TYPE_MEMBERS, "The resource type")
     members = {name: value for name, value in definition.items() if name not in ("schemas", "meta", "id")}
     found: TypeDefinition = _converted(members, TypeDefinition, "The resource type")
-    if _TYPE_NAME.fullmatch(found.name) is None or found.name.lower() == GROUP_MEMBER.name.lower():
+    if _TYPE_NAME.fullmatch(found.name) is None or found.name.lower() in _RESERVED_NAMES:
         raise InvalidValue(f"The name of a resource type has letters and digits, as in TestResource, and is not taken, unlike {quoted(found.name)}.")
     endpoint = _ENDPOINT.fullmatch(found.endpoint)
     if endpoint is None or endpoint[1].lower() in RESERVED_ENDPOINTS:
