@@ -151,7 +151,10 @@ def test_what_an_operation_names_is_looked_for_once(monkeypatch: pytest.MonkeyPa
 
 
 class Clocked:
-    """What a bulk request asks of the exchange that carries it, on a real directory: its time is `seconds`, and falls by one with each charge (the first operation has none)."""
+    """What a bulk request asks of the exchange that carries it, on a real directory: its time is `seconds`, and falls by one with each charge.
+
+    The first operation has none.
+    """
 
     def __init__(self, database: Database, tenant: Tenant, seconds: float = 30) -> None:
         self.noted: set[Tolerance] = set()

@@ -69,6 +69,7 @@ async def test_one_shows_what_was_done_to_it(owners: People, service_database: D
     assert "<b>Lift" not in shown
     assert "&lt;b&gt;Lift&lt;/b&gt;" in shown
     assert "<code>height</code> <del>3</del> <ins>4</ins>" in shown
+    assert '<dt translate="no">height</dt><dd translate="no">4</dd>' in shown
     assert "resource.updated" in shown
     where = f'href="{owners.base}/resources/Things/{one["id"]}"'
     assert where in await page(owners, "/activity")

@@ -74,4 +74,4 @@ def _collect(path: str, value: Any, leaves: dict[str, str]) -> None:
             kind = inner.get("type") if isinstance(inner, dict) else None
             _collect(f"{path}[{kind or number}]", inner, leaves)
     else:
-        leaves[path] = str(value)[:VALUE_LIMIT]
+        leaves[path] = (value if isinstance(value, str) else json.dumps(value))[:VALUE_LIMIT]

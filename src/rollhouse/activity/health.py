@@ -1,5 +1,6 @@
 """The health of a tenant's provisioning: what its counters and times mean, and what follows for who looks after it."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
 from uuid import UUID
@@ -11,6 +12,8 @@ from rollhouse.database.pool import Database, Row
 STALLED_AFTER = timedelta(hours=2)
 """Entra comes every 40 minutes: three cycles missed."""
 FAILURES_IN_A_ROW = 5
+MONTH = timedelta(days=30)
+"""What pages show of the past."""
 CYCLE = timedelta(minutes=40)
 """Entra ID's fixed interval between two cycles."""
 
@@ -171,6 +174,18 @@ async def failures_of(database: Database, tenant_id: UUID, since: datetime) -> l
 async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> list[Headcount]:
     """How many resources of each type the tenant had at the end of each day since then; today's as of the last hour."""
     return [Headcount(*row) for row in await database.look_up(_HEADCOUNTS, tenant_id, since)]
+
+
+def growth_of(heads: Sequence[Headcount], resource_type: str, count: int, today: date) -> list[tuple[str, int]]:
+    """How many resources of a type there were on each day that is known, `count` today; before the first there were none.
+
+    Every day is noted on which there are any, so that the day before the first is known too, unless `heads`, which are a month's, begin there.
+    """
+    by_day = {one.day: one.count for one in heads if one.resource_type == resource_type} | {today: count}
+    first = min(by_day)
+    if first > today - MONTH:
+        by_day[first - timedelta(days=1)] = 0
+    return [(day.isoformat(), many) for day, many in sorted(by_day.items())]
 
 
 async def failure_clusters(database: Database, since: datetime) -> list[Cluster]:

@@ -50,7 +50,7 @@ def _run(url: str, secret: str, only: str) -> Report:
         try:
             return asyncio.run(work())
         except Unreachable as error:
-            raise Precondition(f"{error} Check the URL and the secret.") from None
+            raise Precondition(f"{error}\nCheck the URL and the secret.") from None
 
 
 def _advance(bar: Any) -> None:

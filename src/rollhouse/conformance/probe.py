@@ -24,6 +24,7 @@ ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
 TOO_MANY_REQUESTS = 429
 TRIES = 5
 LONGEST_PAUSE_SECONDS = 30
+TOLD_BYTES = 160
 BULK = "/Bulk"
 BULK_ROOM = 60
 """What is to be left of a limit before a bulk request: each of its operations has a price, and those over the limit are answered 429 within 200."""
@@ -48,7 +49,7 @@ class Reply(msgspec.Struct, frozen=True):
     @property
     def told(self) -> str:
         """The answer in a few words, for a verdict."""
-        return f"{self.status} {self.raw[:160].decode(errors='replace')}"
+        return f"{self.status} {self.raw[:TOLD_BYTES].decode(errors='replace')}{' ...' * (len(self.raw) > TOLD_BYTES)}"
 
 
 def pause_of(headers: Mapping[str, str]) -> float:

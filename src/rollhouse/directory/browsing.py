@@ -74,6 +74,12 @@ class Found(msgspec.Struct, frozen=True):
         return json.dumps(self.document, indent=2, ensure_ascii=False)
 
     @property
+    def attributes(self) -> list[tuple[str, str]]:
+        """What it is made of, in the order in which it was sent: texts as they are, all else as JSON."""
+        shown = ((name, value) for name, value in self.document.items() if name not in ("schemas", "externalId"))
+        return [(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for name, value in shown]
+
+    @property
     def user_name(self) -> str:
         """The user name; "" of a group."""
         return str(self.document.get("userName", ""))

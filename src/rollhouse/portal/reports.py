@@ -17,7 +17,6 @@ from rollhouse.portal.pages import render
 from rollhouse.scim.errors import NotFound
 from rollhouse.tenancy.tenants import Tenant
 
-MONTH = timedelta(days=30)
 WEEK_HOURS = 7 * 24
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NOT_SUCCESS = ("failed", "refused")
@@ -29,10 +28,9 @@ async def show_reports(request: PageRequest) -> Response[bytes]:
     tenant: Tenant = request.scope["state"]["tenant"]
     portal = portal_of(request)
     now = datetime.now(UTC)
-    heads = await health.headcounts_of(portal.database, tenant.id, (now - MONTH).date())
+    heads = await health.headcounts_of(portal.database, tenant.id, now.date() - health.MONTH)
     async with portal.database.transaction(tenant.id) as tx:
         counts = await browsing.count_resources(tx)
-    people = {one.day: one.count for one in heads if one.resource_type == "User"} | {now.date(): counts.get("User", 0)}
     hours = await health.hours_of(portal.database, tenant.id, now - timedelta(hours=WEEK_HOURS))
     came = {one.hour for one in hours if one.kind not in _NOT_SUCCESS}
     last = now.replace(minute=0, second=0, microsecond=0)
@@ -42,10 +40,10 @@ async def show_reports(request: PageRequest) -> Response[bytes]:
         by_hour[one.hour] = by_hour.get(one.hour, 0) + one.count
     limit = tenant.rate_per_second if tenant.rate_per_second is not None else portal.default_limit.rate_per_second
     values: dict[str, Any] = {
-        "people": [(f"{day:%Y-%m-%d}", count) for day, count in sorted(people.items())],
+        "people": health.growth_of(heads, "User", counts.get("User", 0), now.date()),
         "punctual": [(f"{hour:%Y-%m-%d %H}:00 UTC", hour in came) for hour in week],
         "hours_seen": len(came),
-        "failures": await health.failures_of(portal.database, tenant.id, now - MONTH),
+        "failures": await health.failures_of(portal.database, tenant.id, now - health.MONTH),
         "busiest": max(by_hour.values(), default=0),
         "limit": limit,
     }

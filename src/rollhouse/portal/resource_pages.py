@@ -1,6 +1,6 @@
 """A tenant's pages for the resource types that it has defined itself: which there are, how many of each, and what was done to one."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response, get
@@ -21,8 +21,6 @@ from rollhouse.scim.schemas import ResourceType
 from rollhouse.tenancy.tenants import Tenant
 
 LINES = 50
-DAY = timedelta(days=1)
-MONTH = timedelta(days=30)
 
 
 def places_of(registry: Registry) -> dict[str, str]:
@@ -46,17 +44,15 @@ async def list_resources(request: PageRequest, endpoint: FromPath[str]) -> Respo
     """The resources of one type, the newest first, or those one of whose names begins with what was typed."""
     tenant: Tenant = request.scope["state"]["tenant"]
     resource_type = await _type(request, endpoint)
-    text, now = parameter(request, "q").strip(), datetime.now(UTC)
-    heads = await health.headcounts_of(portal_of(request).database, tenant.id, (now - MONTH).date())
+    text, today = parameter(request, "q").strip(), datetime.now(UTC).date()
+    heads = await health.headcounts_of(portal_of(request).database, tenant.id, today - health.MONTH)
     async with portal_of(request).database.transaction(tenant.id) as tx:
         if text:
             page = Page(await browsing.search_resources(tx, resource_type, text), None)
         else:
             page = await browsing.newest_resources(tx, resource_type.name, before=position(request, "before"))
         count = (await browsing.count_resources(tx)).get(resource_type.name, 0)
-    by_day = {one.day: one.count for one in heads if one.resource_type == resource_type.name} | {now.date(): count}
-    by_day |= {min(by_day) - DAY: 0} if min(by_day) > (now - MONTH).date() else {}  # every day is noted on which there are any
-    values: dict[str, Any] = {"count": count, "growth": [(f"{day:%Y-%m-%d}", many) for day, many in sorted(by_day.items())]}
+    values: dict[str, Any] = {"count": count, "growth": health.growth_of(heads, resource_type.name, count, today)}
     names = [one.label for one in resource_type.names[: browsing.SEARCHED_NAMES]]
     return render(request, "resources.html", resource_type=resource_type, names=names, found=page.found, more=page.more, q=text, **values)
 

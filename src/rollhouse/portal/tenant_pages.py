@@ -32,7 +32,6 @@ DAY = timedelta(hours=24)
 LINES = 50
 GROUPS_IN_PICTURE = 40
 AUDITED = 200
-MONTH = timedelta(days=30)
 _STATES: dict[str, State] = {"active": "active", "inactive": "inactive"}
 _KINDS = ("created", "updated", "deactivated", "deleted", "read", "refused", "failed")
 
@@ -164,7 +163,7 @@ async def show_audit(request: PageRequest) -> Response[bytes]:
 
 def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:
     """How many members the group had after each change of the last 30 days, the oldest first, by walking back from today."""
-    since = datetime.now(UTC) - MONTH
+    since = datetime.now(UTC) - health.MONTH
     found = [("", now)]
     for one in changes:
         if one.at < since:
