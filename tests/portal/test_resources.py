@@ -9,6 +9,7 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.scim.definitions import read_resource_type, read_schema
+from rollhouse.tenancy import credentials
 from tests.activity.test_request_log import logged
 from tests.conftest import Cluster
 from tests.http.protocol import THING_URN, define, define_things, thing
@@ -73,7 +74,10 @@ async def test_one_shows_what_was_done_to_it(owners: People, service_database: D
     assert "resource.updated" in shown
     where = f'href="{owners.base}/resources/Things/{one["id"]}"'
     assert where in await page(owners, "/activity")
-    assert where in await page(owners, "/audit")
+    audited = await page(owners, "/audit")
+    assert where in audited
+    (secret,) = [one for one in await credentials.list_secrets(service_database, owners.tenant) if one.state == "active"]
+    assert f'<span title="credential:{secret.id}">{secret.label or secret.prefix}</span>' in audited
 
 
 async def test_what_is_no_own_type_is_not_there(owners: People, visitors: People) -> None:

@@ -25,6 +25,7 @@ from rollhouse.portal.pages import go_to, render, render_part
 from rollhouse.portal.resource_pages import places_of
 from rollhouse.scim.errors import NotFound
 from rollhouse.scim.schemas import GROUP, USER, ResourceType
+from rollhouse.tenancy import credentials
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
@@ -157,8 +158,10 @@ async def show_audit(request: PageRequest) -> Response[bytes]:
         entries = await audit.newest_entries(tx, before=position(request, "before"), limit=LINES)
         # Other targets, such as a Schema, may be called like a resource type of the tenant's.
         found = await browsing.find_resources(tx, [UUID(one.target_id) for one in entries if one.action.startswith("resource.")])
+    secrets = {f"credential:{one.id}": one.label or one.prefix for one in await credentials.list_secrets(portal_of(request).database, tenant)}
     resources = {str(one.id): one for one in found.values() if one.resource_type in places}
-    return render(request, "audit.html", entries=entries, resources=resources, places=places, more=entries[-1].id if len(entries) == LINES else None)
+    more = entries[-1].id if len(entries) == LINES else None
+    return render(request, "audit.html", entries=entries, secrets=secrets, resources=resources, places=places, more=more)
 
 
 def _sizes(now: int, changes: list[Entry]) -> list[tuple[str, int]]:
