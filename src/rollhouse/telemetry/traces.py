@@ -3,6 +3,7 @@
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -21,6 +22,8 @@ ASKED_PER_SECOND = 20
 EXPORT_SECONDS = 2.0
 """Longest that the receiver is waited for, in a thread of its own; what it does not take is dropped."""
 QUEUE_SPANS = 2048
+CLOSE_SECONDS = 2 * EXPORT_SECONDS
+"""For a batch that is on its way, and one more."""
 SEND_MILLISECONDS = 1000
 TOLD_SECONDS = 60.0
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -170,9 +173,13 @@ class Tracer:
         return self.tracer.start_span("request", context=context, kind=SpanKind.SERVER, start_time=started)
 
     def close(self) -> None:
-        """Send what waits; blocks for a few seconds at most."""
-        self._provider.force_flush(int(EXPORT_SECONDS * 1000))
-        self._provider.shutdown()
+        """Send what waits; blocks for four seconds at most, what is left then is lost.
+
+        The provider's own end waits half a minute, and its flush as long as each batch takes (opentelemetry-python issue 4568).
+        """
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
 
     def _may_ask(self) -> bool:
         second = int(time.monotonic())
