@@ -161,6 +161,16 @@ async def test_bodies_that_wait_are_bounded_in_bytes(database: Database, tenant:
     assert log._body_bytes == 0
 
 
+async def test_queries_that_wait_are_bounded_with_the_bodies(database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_log, "BODY_BYTES_WAITING_LIMIT", 100)
+    log = RequestLog(database, Live(None), gap_seconds=300)
+    for _ in range(3):
+        log.note(entry(tenant.slug, query=b"count=1&" + b"x" * 52))
+    assert [len(one.query) for one in log._waiting] == [60, 0, 0]
+    await log.flush()
+    assert log._body_bytes == 0
+
+
 async def test_the_values_of_a_deleted_person_leave_the_log_and_the_headlines_stay(
     embedded_cluster: Cluster, acme: ScimClient, service_database: Database
 ) -> None:

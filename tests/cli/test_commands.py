@@ -59,6 +59,8 @@ def test_every_command_has_help_with_an_example_and_the_shared_options(path: tup
 def test_wrong_usage_is_two_and_a_missing_database_three(tmp_path) -> None:
     assert run("tenant", "show").returncode == 2
     assert run("nonsense").returncode == 2
+    too_much = run("tenant", "set-limit", "acme", "--rate", "1000001", "--burst", "1")
+    assert (too_much.returncode, "1000000" in too_much.stderr) == (2, True)
     missing = run("tenant", "list", "--data-dir", str(tmp_path))
     assert missing.returncode == 3
     assert "rollhouse dev" in missing.stderr

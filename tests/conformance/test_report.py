@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rollhouse.conformance.deviations import DEVIATIONS
+from rollhouse.conformance.probe import room_pause_of
 from rollhouse.conformance.requirement import REQUIREMENTS
 from rollhouse.conformance.run import run_checks, wanted
 from rollhouse.conformance.suites import run_suites
@@ -68,6 +69,21 @@ async def test_a_limit_is_waited_for_and_is_no_fault(strict: ScimClient, service
     assert (tester.faults, tester.told, tester.passed > 100) == ({}, "", True)
     assert all(sanity.faults.values())
     assert (await strict.get("/")).json()["totalResults"] == 0, "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("policy", "left", "seconds"),
+    [
+        ('"tenant";q=200;w=4', '"tenant";r=10;t=4', 4 * 50 / 190),
+        ('"tenant";q=200;w=4', '"tenant";r=60;t=3', 0),
+        ('"tenant";q=20;w=20', '"tenant";r=0;t=20', 20),
+        ('"tenant";q=20;w=20', '"tenant";r=20;t=0', 0),
+        ('"tenant";q=1000;w=9999', '"tenant";r=0;t=9999', 30),
+        ("", "", 0),
+    ],
+)
+def test_a_bulk_request_waits_until_a_limit_has_room(policy: str, left: str, seconds: float) -> None:
+    assert room_pause_of({"ratelimit-policy": policy, "ratelimit": left}) == pytest.approx(seconds)
 
 
 async def test_the_checks_find_a_server_that_does_not_conform(acme: ScimClient) -> None:

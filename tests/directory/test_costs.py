@@ -187,6 +187,26 @@ async def test_a_page_of_everything_is_the_page_that_a_filter_for_everything_fin
     assert found == await resources.list_resources(users, Query(everybody, start_index=start_index, count=count), with_relation=is_shown)
 
 
+async def test_a_deep_page_of_everything_has_the_time_of_a_composed_one(skewed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the limit of what is skipped it is ended after two seconds and told so, not after five as an outage that is worth another try."""
+    users, _, _ = skewed
+    times: list[int] = []
+    begin = users.database.transaction
+
+    def transaction(tenant_id: UUID, *, statement_timeout_milliseconds: int) -> Any:
+        times.append(statement_timeout_milliseconds)
+        return begin(tenant_id, statement_timeout_milliseconds=statement_timeout_milliseconds)
+
+    monkeypatch.setattr(users.database, "transaction", transaction)
+    query = Query(start_index=100, count=5)
+    quick = await resources.list_resources(users, query, with_relation=True)
+    assert times == []
+    monkeypatch.setattr(resources, "SKIPPED_LIMIT", 99)
+
+    assert await resources.list_resources(users, query, with_relation=True) == quick
+    assert times == [resources.READ_TIMEOUT_MILLISECONDS]
+
+
 async def test_pages_by_position_meet_everybody_once_and_know_the_total(skewed: Any) -> None:
     users, _, ids = skewed
     met: list[Any] = []

@@ -142,6 +142,15 @@ async def test_nobody_makes_us_trace_everything(traced: Traced) -> None:
     assert (await traced.client.get("/ServiceProviderConfig", headers={"traceparent": "nonsense"})).status_code == 200
 
 
+async def test_what_waits_at_the_end_is_sent(traced: Traced) -> None:
+    """Spans are sent once a second: of the last ones the end itself has to take care."""
+    assert (await traced.client.get("/ServiceProviderConfig", headers=asked(30))).status_code == 200
+    assert traced.serving.stop() == 0
+
+    assert len(await traced.spans(30, 4)) >= 4
+    traced.serving.start()
+
+
 async def test_a_receiver_that_is_silent_costs_no_request_anything(traced: Traced) -> None:
     traced.receiver.process.send_signal(signal.SIGSTOP)
     try:

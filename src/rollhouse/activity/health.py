@@ -179,7 +179,8 @@ async def headcounts_of(database: Database, tenant_id: UUID, since: date) -> lis
 def growth_of(heads: Sequence[Headcount], resource_type: str, count: int, today: date) -> list[tuple[str, int]]:
     """How many resources of a type there were on each day that is known, `count` today; before the first there were none.
 
-    Every day is noted on which there are any, so that the day before the first is known too, unless `heads`, which are a month's, begin there.
+    Every day is noted on which there are any and a service runs, so the day before the first is taken for one without, unless `heads`, which
+    are a month's, begin there.
     """
     by_day = {one.day: one.count for one in heads if one.resource_type == resource_type} | {today: count}
     first = min(by_day)

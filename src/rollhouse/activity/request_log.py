@@ -21,7 +21,7 @@ from rollhouse.tenancy.tenants import is_slug
 WAITING_LIMIT = 10_000
 """Entries that wait to be written; what comes on top is dropped and counted."""
 BODY_BYTES_WAITING_LIMIT = 64 * 1024 * 1024
-"""Bytes of bodies among them; over it, entries are kept without their bodies."""
+"""Bytes of bodies and queries among them; over it, entries are kept without theirs."""
 BATCH = 200
 LARGE_BYTES = 16 * 1024
 PAUSE_SECONDS = 0.2

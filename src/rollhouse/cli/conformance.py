@@ -26,6 +26,7 @@ def conformance(invocation: Invocation, url: str | None, secret_file: Path | Non
     """Hold a SCIM server to what RFC 7643, 7644 and 9865 require of it, and run scim2-tester and scim-sanity where they are installed.
 
     It makes resources and deletes them again: use a tenant for tests, of ours one that is strict (`rollhouse tenant profile SLUG --strict`).
+    The tenant's limit is waited for: without one (`rollhouse tenant set-limit SLUG --rate 0 --burst 200`) a run takes seconds, with ours two minutes.
     What such a tenant does otherwise than required, and why, stands in docs/conformance-report.md.
     Exit code 1 if a MUST is broken.
     """

@@ -28,7 +28,8 @@ TOLD_BYTES = 160
 BULK = "/Bulk"
 BULK_ROOM = 60
 """What is to be left of a limit before a bulk request: each of its operations has a price, and those over the limit are answered 429 within 200."""
-_LEFT = re.compile(r"r=(\d+);t=(\d+)")
+_WHOLE = re.compile(r"q=([0-9]+)")
+_LEFT = re.compile(r"r=([0-9]+);t=([0-9]+)")
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 Json = Any
@@ -58,6 +59,15 @@ def pause_of(headers: Mapping[str, str]) -> float:
     return min(int(asked) if asked.isdecimal() else 1, LONGEST_PAUSE_SECONDS)
 
 
+def room_pause_of(headers: Mapping[str, str]) -> float:
+    """Seconds until a limit that these headers tell of (draft-ietf-httpapi-ratelimit-headers-10) has room for a bulk request."""
+    whole, left = _WHOLE.search(headers.get("ratelimit-policy", "")), _LEFT.search(headers.get("ratelimit", ""))
+    if whole is None or left is None:
+        return 0.0
+    missing, short = int(whole[1]) - int(left[1]), min(BULK_ROOM, int(whole[1])) - int(left[1])
+    return min(int(left[2]) * short / missing, LONGEST_PAUSE_SECONDS) if short > 0 else 0.0
+
+
 class Probe:
     """One server, as a context manager. Paths are relative to its SCIM URL; whatever was made is deleted when it ends."""
 
@@ -67,7 +77,7 @@ class Probe:
         self._session: aiohttp.ClientSession | None = None
         self._made: list[str] = []
         self._known: dict[str, Reply] = {}
-        self._left: tuple[int, int] | None = None
+        self._bulk_pause = 0.0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=TIMEOUT)
@@ -104,8 +114,8 @@ class Probe:
         if content is not None:
             sent["content-type"] = SCIM_JSON
         sent |= {name.lower(): value for name, value in headers.items()}
-        if path == BULK and self._left is not None and self._left[0] < BULK_ROOM:
-            await asyncio.sleep(min(self._left[1], LONGEST_PAUSE_SECONDS))
+        if path == BULK:
+            await asyncio.sleep(self._bulk_pause)
         try:
             for _ in range(TRIES):
                 data = io.BytesIO(content) if content is not None else None  # a large one as bytes would hold up the event loop
@@ -116,8 +126,7 @@ class Probe:
                 await asyncio.sleep(pause_of(found.headers))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{self.url} gives no answer to {method} {path} ({type(error).__name__}).") from None
-        if left := _LEFT.search(found.headers.get("ratelimit", "")):
-            self._left = int(left[1]), int(left[2])
+        self._bulk_pause = room_pause_of(found.headers)
         try:
             return msgspec.structs.replace(found, json=msgspec.json.decode(found.raw)) if found.raw else found
         except (msgspec.DecodeError, UnicodeDecodeError):
