@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-for name in ("rejections", "hotpath", "fairness", "flatness", "biggroup", "lifecycle", "pages", "crawl"):
+for name in ("rejections", "hotpath", "fairness", "flatness", "biggroup", "lifecycle", "pages", "crawl", "company"):
     print(f"\n== {name}", flush=True)
     sys.argv = [name]
     try:

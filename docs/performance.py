@@ -56,6 +56,15 @@ def certification() -> list[str]:
     return lines
 
 
+def company() -> list[str]:
+    lines = ["| | at once | statements | app us | Postgres us | p50 ms | CPU : alone |", "|---|--:|--:|--:|--:|--:|--:|"]
+    for one in read("company")["rows"]:
+        cells = one["together"]
+        figures = f"{cells['statements']:.2f} | {cells['app_us']:,.0f} | {cells['postgres_us']:,.0f} | {cells['p50_ms']:.2f} | {one['ratio']:.2f}"
+        lines.append(f"| {one['operation']} | {one['at_once']} | {figures} |")
+    return lines
+
+
 TEXT = """# What it costs, and beside whom
 
 ![CPU of a request, beside other servers and the limit](pictures/peers.svg)
@@ -88,6 +97,15 @@ gunicorn with one worker and eight threads. pgbench runs the SQL of Rollhouse as
 Its app is pgbench itself. The request log is on, as it always is; the rate limit is off, and what it costs stands under Layers.
 
 {peers}
+## In company
+
+A tenant that has more requests under way than connections sends those that ask the same together (decisions/0015-gathered-statements.md); what
+pgbench sends above, it sends one by one. `python -m benchmarks.company --json FILE` measures Rollhouse beside a Rollhouse that sends each by
+itself, in {company_rounds} rounds; the last column is the CPU of all, beside that of the other. Up to four at once nothing goes together, so
+those lines show how far such a figure can be trusted.
+
+{company}
+
 ## Layers
 
 `python -m benchmarks.layers` calls the same handler in one process without and with what stands before it, with a real Redis.
@@ -119,6 +137,8 @@ def main() -> None:
         "optimised": "\n".join(goals("peers-optimised")),
         "said_of_it": said["optimised"],
         "peers": "\n".join(peers()),
+        "company": "\n".join(company()),
+        "company_rounds": str(read("company")["rounds"]),
         "certification": "\n".join(certification()),
         "said": said["goals"],
         "limits": said["limits"],

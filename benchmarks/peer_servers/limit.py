@@ -105,7 +105,7 @@ class Limit:
     def _scripts(self, operation: str) -> list[str]:
         """What pgbench draws from: each about another user."""
         own = [":tenant", ":actor", ":request"]
-        get = [filled_in(_GET, [":tenant", "'User'", f":id{at}", "'groups'", ":base", "NULL"]) for at in range(LEFT_OUT)]
+        get = [filled_in(_GET, [":tenant", "'User'", "'groups'", ":base", f"ARRAY[:id{at}]::uuid[]"]) for at in range(LEFT_OUT)]
         match operation:
             case operations.GET:
                 return [f"{one};\n" for one in get]

@@ -107,7 +107,7 @@ async def migrations_are_pending(drill: Drill) -> None:
 
 async def a_release_is_broken(drill: Drill) -> None:
     cluster = drill.platform.cluster
-    ((body,),) = await as_superuser(cluster, "SELECT pg_get_functiondef('rollhouse.get_resource(uuid,text,uuid,text,text,integer)'::regprocedure)")
+    ((body,),) = await as_superuser(cluster, "SELECT pg_get_functiondef('rollhouse.get_resources(uuid,text,text,text,uuid[])'::regprocedure)")
     head, _, rest = body.partition("RETURNS ")
     returns = rest.partition("\n")[0]
     await as_superuser(cluster, f"{head}RETURNS {returns} LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$")

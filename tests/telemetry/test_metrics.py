@@ -62,7 +62,7 @@ async def test_what_it_stands_on_is_measured(acme: ScimClient, service: Serving)
     await acme.get_user(user["id"])
     await asyncio.sleep(0.6)  # the event loop is looked at four times a second
     text = scraped(service)
-    assert value(text, "db_client_operation_duration_seconds_count", db_system_name="postgresql", db_operation_name="get_resource", error_type="") >= 1
+    assert value(text, "db_client_operation_duration_seconds_count", db_system_name="postgresql", db_operation_name="get_resources", error_type="") >= 1
     assert value(text, "db_client_operation_duration_seconds_count", db_operation_name="create_resource") >= 1
     assert value(text, "db_client_connection_max") == 16
     assert value(text, "db_client_connection_count", db_client_connection_state="idle") >= 1

@@ -79,11 +79,11 @@ async def test_a_request_is_one_connected_tree(traced: Traced) -> None:
         route: ["tenant gate", "rate gate", "handler"],
         "tenant gate": ["resolve_access"],
         "rate gate": ["EVALSHA"],
-        "handler": ["get_resource"],
+        "handler": ["get_resources"],
     }
     kinds = {one["name"]: one["kind"] for one in spans}
     assert kinds[route] == SERVER
-    assert {kinds[name] for name in ("resolve_access", "EVALSHA", "get_resource")} == {CLIENT}
+    assert {kinds[name] for name in ("resolve_access", "EVALSHA", "get_resources")} == {CLIENT}
     (root,) = [one for one in spans if one["name"] == route]
     assert root["parent"] == "00f067aa0ba902b7"
     assert root["attributes"] == {
@@ -94,6 +94,14 @@ async def test_a_request_is_one_connected_tree(traced: Traced) -> None:
     }
     assert root["resource"]["service.name"] == "rollhouse"
     assert all(root["start"] <= one["start"] <= one["end"] <= root["end"] for one in spans)
+
+
+async def test_requests_whose_statement_is_one_have_it_each_in_a_tree_of_its_own(traced: Traced) -> None:
+    paths = ["/Users/01a21902-c8c0-7300-8313-8b0000000000"] * 10
+    await asyncio.gather(*(traced.client.get(path, headers=asked(number)) for number, path in enumerate(paths, 20)))
+    for number in range(20, 30):
+        spans = await traced.spans(number, 5)
+        assert tree(spans)["handler"] == ["get_resources"]
 
 
 async def test_nothing_of_a_person_and_no_secret_is_in_a_trace(traced: Traced) -> None:
@@ -113,8 +121,8 @@ async def test_nothing_of_a_person_and_no_secret_is_in_a_trace(traced: Traced) -
 
 
 async def test_a_failure_that_was_not_traced_is_told_after_the_fact(traced: Traced) -> None:
-    (body,) = await as_superuser(traced.cluster, "SELECT pg_get_functiondef('rollhouse.get_resource(uuid,text,uuid,text,text,integer)'::regprocedure)")
-    broken = "CREATE OR REPLACE FUNCTION rollhouse.get_resource(p_tenant uuid, p_type text, p_id uuid, p_relation text, p_base_url text, p_most integer)"
+    (body,) = await as_superuser(traced.cluster, "SELECT pg_get_functiondef('rollhouse.get_resources(uuid,text,text,text,uuid[])'::regprocedure)")
+    broken = "CREATE OR REPLACE FUNCTION rollhouse.get_resources(p_tenant uuid, p_type text, p_relation text, p_base_url text, p_ids uuid[])"
     returns = body[0].partition("RETURNS ")[2].partition("\n")[0]
     await as_superuser(traced.cluster, f"{broken} RETURNS {returns} LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX001'; END $$")
     try:

@@ -81,10 +81,15 @@ def is_undone(error: Exception) -> bool:
     return isinstance(error, asyncpg.InternalClientError) or getattr(error, "sqlstate", None) in _UNDONE
 
 
+def is_of_server(refusal: ScimError) -> bool:
+    """Whether the server itself refused a statement: nothing of it was done."""
+    cause = refusal.__cause__
+    return isinstance(cause, asyncpg.PostgresError) and not is_lost(cause)
+
+
 def is_without_effect(refusal: ScimError) -> bool:
     """Whether the server itself said that a transaction was not committed, or it was never begun; not so when its answer was lost."""
-    cause = refusal.__cause__
-    return isinstance(refusal, Unavailable) and (cause is None or (isinstance(cause, asyncpg.PostgresError) and not is_lost(cause)))
+    return isinstance(refusal, Unavailable) and (refusal.__cause__ is None or is_of_server(refusal))
 
 
 def is_lost(error: Exception) -> bool:

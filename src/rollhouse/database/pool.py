@@ -7,22 +7,24 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 import asyncpg
 
-from rollhouse.database.outcomes import is_lost, is_of_database, is_undone, refusal_of
+from rollhouse.database.gathering import Gathering, Item, Question
+from rollhouse.database.outcomes import is_lost, is_of_database, is_of_server, is_undone, refusal_of
 from rollhouse.database.turns import Turns
+from rollhouse.scim.errors import ScimError
 from rollhouse.telemetry.metrics import CONNECTION_WAIT_SECONDS, database_seconds
-from rollhouse.telemetry.traces import error_type, span
+from rollhouse.telemetry.traces import Kind, error_type, span
 
 CONNECT_SECONDS = 2.0
 """Longest that one server is tried."""
 SERVICE_SECONDS = 6.0
-"""Longest that the service waits for a statement of its own, which no request's deadline ends; the role's limit is 5 s."""
+"""Longest that a statement is waited for which no single request's deadline ends; the role's limit is 5 s."""
 LOCK_MILLISECONDS = 2000
 IDLE_SECONDS = 300.0
 """After how long without work a connection is ended."""
@@ -53,19 +55,19 @@ def operation_of(sql: str) -> str:
 
 
 @lru_cache(maxsize=1000)
-def _named(sql: str) -> tuple[str, dict[str, str]]:
-    """What a statement is called, and the attributes of its span."""
+def _named(sql: str) -> tuple[str, Kind, dict[str, str]]:
+    """What a statement's span is made of: what the statement is called, and its attributes."""
     operation = operation_of(sql)
-    return operation, {"db.system.name": POSTGRES, "db.operation.name": operation}
+    return operation, "client", {"db.system.name": POSTGRES, "db.operation.name": operation}
 
 
 async def timed(connection: Any, sql: str, arguments: tuple[object, ...], seconds: float | None = None) -> list[Row]:
     """The rows of a statement, as a measure and, if the request is traced, as a span; it is ended after so many seconds."""
-    operation, attributes = _named(sql)
+    operation, kind, attributes = _named(sql)
     error = ""
     started = time.perf_counter()
     try:
-        with span(operation, "client", attributes):
+        with span(operation, kind, attributes):
             rows: list[Row] = await connection.fetch(sql, *arguments, timeout=seconds)
             return rows
     except Exception as raised:
@@ -73,6 +75,11 @@ async def timed(connection: Any, sql: str, arguments: tuple[object, ...], second
         raise
     finally:
         database_seconds(POSTGRES, operation, error).observe(time.perf_counter() - started)
+
+
+def _as_array(values: list[Any]) -> str:
+    """Texts, or truth values, as Postgres writes an array of them."""
+    return "{" + ",".join('"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "}"
 
 
 class Transaction:
@@ -143,6 +150,8 @@ class Database:
     def __init__(self, url: str, *, connections: int) -> None:
         self._servers = Servers(url)
         self.turns = Turns(permits=connections, share=max(1, connections // SHARE), line=LINE, wait_seconds=WAIT_SECONDS, told=CONNECTION_WAIT_SECONDS.observe)
+        self._reads = Gathering(partial(self._carry, repeats=True))
+        self._changes = Gathering(partial(self._carry, repeats=False))
         self._idle: list[tuple[Any, float]] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._is_open = False
@@ -183,9 +192,42 @@ class Database:
         """As `call`, for a statement that writes nothing: it is repeated also when a connection was lost under way."""
         return await self._fetch(tenant_id, sql, (tenant_id, *arguments), repeats=True)
 
+    async def row(self, sql: str, tenant_id: UUID, *arguments: object, of: object, in_company: bool) -> Row | None:
+        """The row of one item, None without one, by a statement as for `read` whose last argument is a list of items.
+
+        In company it is read together with what others of the tenant ask for (see `gathering`).
+        """
+        if self._reads.is_worth_a_turn(tenant_id, in_company=in_company):
+            with span(*_named(sql)):
+                return await self._reads.ask((sql, tenant_id, arguments), (of,))
+        rows = await self._fetch(tenant_id, sql, (tenant_id, *arguments, [of]), repeats=True)
+        return rows[0] if rows else None
+
+    async def change(self, sql: str, tenant_id: UUID, *arguments: object, of: Item, in_company: bool) -> Row | None:
+        """The row of one change that was made together with others of its tenant.
+
+        The statement is as for `call`; its last arguments are lists, one for each part of a change. A part that is a list itself comes as
+        the text of an array, since lists of different lengths are no array of arrays.
+
+        None if nothing of it was done: because nobody is there to go with, because the statement has left it out, or because the server
+        has refused all of them for the sake of one. Then it is to be made by itself.
+
+        Raises:
+            ScimError: what any other failure means.
+        """
+        if not self._changes.is_worth_a_turn(tenant_id, in_company=in_company):
+            return None
+        try:
+            with span(*_named(sql)):
+                return await self._changes.ask((sql, tenant_id, arguments), of)
+        except ScimError as refusal:
+            if is_of_server(refusal):
+                return None
+            raise
+
     async def query(self, sql: str, *arguments: object) -> list[Row]:
         """The rows of a statement on behalf of the service itself: the global tables, the catalog. Raises as `call`."""
-        return await self._fetch(None, sql, arguments, repeats=False)
+        return await self._fetch(None, sql, arguments, repeats=False, seconds=SERVICE_SECONDS)
 
     async def look_up(self, sql: str, *arguments: object, is_for_stranger: bool = False) -> list[Row]:
         """As `query`, for a statement that writes nothing: it is repeated also when a connection was lost under way.
@@ -193,9 +235,14 @@ class Database:
         For whoever has not proven anything yet there is one share for all of them together, as for a tenant: a flood of
         strangers waits for itself.
         """
-        return await self._fetch(STRANGERS if is_for_stranger else None, sql, arguments, repeats=True)
+        return await self._fetch(STRANGERS if is_for_stranger else None, sql, arguments, repeats=True, seconds=SERVICE_SECONDS)
 
-    async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool) -> list[Row]:
+    async def _carry(self, question: Question, items: list[Item], *, repeats: bool) -> list[Row]:
+        sql, tenant_id, arguments = question
+        columns = [[_as_array(value) if isinstance(value, list) else value for value in column] for column in zip(*items, strict=True)]
+        return await self._fetch(tenant_id, sql, (tenant_id, *arguments, *columns), repeats=repeats, seconds=SERVICE_SECONDS)
+
+    async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool, seconds: float | None = None) -> list[Row]:
         if not self.turns.take(key):
             await self.turns.wait(key)
         try:
@@ -203,7 +250,7 @@ class Database:
                 connection = None
                 try:
                     connection = self._idle_one() or await self._open_one()
-                    rows = await timed(connection, sql, arguments, SERVICE_SECONDS if key in (None, STRANGERS) else None)
+                    rows = await timed(connection, sql, arguments, seconds)
                 except Exception as error:
                     self._put_away(connection, error)
                     if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):

@@ -80,7 +80,11 @@ class Turns:
 
     def has_share(self, key: UUID | None) -> bool:
         """Whether the tenant's own share leaves room: if it waits, it waits for others."""
-        return self._taken.get(key, 0) < self.share
+        return self.taken_by(key) < self.share
+
+    def taken_by(self, key: UUID | None) -> int:
+        """Places that a tenant has taken."""
+        return self._taken.get(key, 0)
 
     @property
     def taken(self) -> int:

@@ -30,15 +30,22 @@ READ_TIMEOUT_MILLISECONDS = 2000
 """Longest that a composed filter may scan within its tenant."""
 SKIPPED_LIMIT = 50_000
 """Resources before a page of everything that are skipped without a time of their own: some 10 ms of an index."""
+TOGETHER_LIMIT = 64_000
+"""Characters of the largest document that is written together with others: twenty of them are no burden for a statement."""
 
 _RECORD = f"SELECT id, document, version, {CREATED}, {MODIFIED}, relation"
-_GET = f"{_RECORD} FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
+_GET = f"{_RECORD}, place FROM rollhouse.get_resources($1, $2, $3, $4, $5)"
+_GET_RELATED = f"{_RECORD} FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
 _FIND = f"{_RECORD} FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
 _LIST = f"{_RECORD}, total FROM rollhouse.list_resources($1, $2, $3, $4, $5, $6, $7, $8)"
 _CREATE = f"SELECT {CREATED}, unknown FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_CREATE_TOGETHER = f"SELECT place, {CREATED} FROM rollhouse.create_resources($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 _UPDATE = (
     f"SELECT version, {CREATED}, {MODIFIED}, unknown"
     " FROM rollhouse.update_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+)
+_UPDATE_TOGETHER = (
+    f"SELECT place, version, {CREATED}, {MODIFIED} FROM rollhouse.update_resources($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 )
 _DELETE = "SELECT rollhouse.delete_resource($1, $2, $3, $4, $5, $6)"
 _BOUNDED = (None, "groups")
@@ -56,18 +63,16 @@ async def get_resource(scope: Scope, resource_id: str, *, with_relation: bool) -
     """
     if scope.resource_type.is_membership:
         return await group_members.get_member(scope, resource_id)
-    rows = await scope.database.read(
-        _GET,
-        scope.tenant_id,
-        scope.resource_type.name,
-        _known_form(resource_id),
-        scope.relation(is_shown=with_relation),
-        scope.base_url,
-        scope.profile.members_shown,
-    )
-    if not rows:
-        raise NotFound(f"There is no {scope.resource_type.name} {quoted(resource_id)} in this tenant.")
-    return _record(rows[0])
+    relation = scope.relation(is_shown=with_relation)
+    database, name, known = scope.database, scope.resource_type.name, _known_form(resource_id)
+    if relation in _BOUNDED:
+        row = await database.row(_GET, scope.tenant_id, name, relation, scope.base_url, of=known, in_company=scope.in_company)
+    else:  # by itself, since nobody is to wait for the members of a large group that another asked for
+        rows = await database.read(_GET_RELATED, scope.tenant_id, name, known, relation, scope.base_url, scope.profile.members_shown)
+        row = rows[0] if rows else None
+    if row is None:
+        raise NotFound(f"There is no {name} {quoted(resource_id)} in this tenant.")
+    return _record(row)
 
 
 async def type_of(database: Database, tenant_id: UUID, resource_id: UUID) -> str:
@@ -154,20 +159,15 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
     compared = comparable(scope.resource_type, document)
     resource_id = new_id()
     text = encode(document).decode()
-    rows = await _write(
-        scope,
-        document,
-        _CREATE,
-        scope.resource_type.name,
-        resource_id,
-        text,
-        encode(compared).decode(),
-        *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared)),
-        _member_ids(list(members.added), noted) or None,
-        sorted(document),
-        scope.registry,
-        isinstance(noted, Strict),
-    )
+    new = resource_id, text, encode(compared).decode(), *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared))
+    name, names = scope.resource_type.name, sorted(document)
+    if not members and len(text) <= TOGETHER_LIMIT:
+        item = (scope.cause.actor, scope.cause.request_id, *new, names)
+        row = await scope.database.change(_CREATE_TOGETHER, scope.tenant_id, name, scope.registry, of=item, in_company=scope.in_company)
+        if row is not None:
+            return Record(resource_id, text, 1, row["created"], row["created"])
+    joining = _member_ids(list(members.added), noted) or None
+    rows = await _write(scope, document, _CREATE, name, *new, joining, names, scope.registry, isinstance(noted, Strict))
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
     if members.added:
@@ -257,6 +257,16 @@ async def _update(
     was, is_now = _differences(before or {}, after or {})
     old_entries, new_entries = (index_entries(resource_type, comparable(resource_type, part)) for part in (was, is_now))
     gone, new = old_entries - new_entries, new_entries - old_entries
+    text = encode(after).decode() if after is not None else None
+    compared = encode(comparable(resource_type, after)).decode() if after is not None else None
+    keys = *_index_rows(resource_type, new), [attribute for attribute, _ in gone] or None, [key for _, key in gone] or None
+    names = sorted(_changed_names(was, is_now))
+    locks_more = resource_type.memberships is not None or any(attribute in resource_type.unique for attribute, _ in new)
+    if text is not None and len(text) <= TOGETHER_LIMIT and not locks_more:  # what locks its own resource alone, waits for nobody who goes with it
+        item = (scope.cause.actor, scope.cause.request_id, resource_id, expected, text, compared, *keys, names)
+        row = await scope.database.change(_UPDATE_TOGETHER, scope.tenant_id, resource_type.name, scope.registry, of=item, in_company=scope.in_company)
+        if row is not None:
+            return row
     rows = await _write(
         scope,
         after or {},
@@ -264,15 +274,13 @@ async def _update(
         resource_type.name,
         resource_id,
         expected,
-        encode(after).decode() if after is not None else None,
-        encode(comparable(resource_type, after)).decode() if after is not None else None,
-        *_index_rows(resource_type, new),
-        [attribute for attribute, _ in gone] or None,
-        [key for _, key in gone] or None,
+        text,
+        compared,
+        *keys,
         members.clears,
         _member_ids(list(members.added), noted) or None,
         [UUID(member) for member in members.removed if is_resource_id(member)],  # a loop goes over it, which takes no NULL
-        sorted(_changed_names(was, is_now)),
+        names,
         scope.registry,
         isinstance(noted, Strict),
     )

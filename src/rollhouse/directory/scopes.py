@@ -17,7 +17,7 @@ class Scope(msgspec.Struct, frozen=True):
     """One tenant's resources of one type: where every verb acts, and why.
 
     `base_url` is the tenant's SCIM URL, `registry` the revision of the registry that the resource type is of, and `profile` says which
-    memberships are shown.
+    memberships are shown. `in_company` says that the tenant has more requests under way than it may have connections: what they ask for goes together.
     """
 
     database: Database
@@ -27,6 +27,7 @@ class Scope(msgspec.Struct, frozen=True):
     cause: Cause = UNATTENDED
     registry: int = 0
     profile: Profile = USUAL
+    in_company: bool = False
 
     def relation(self, *, is_shown: bool) -> str | None:
         """The memberships that are read with a resource: `members`, `groups`, `all groups`, or None for none."""

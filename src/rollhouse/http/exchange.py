@@ -142,7 +142,9 @@ class Exchange:
 
     def scope_of(self, resource_type: ResourceType) -> Scope:
         """The tenant's resources of a type."""
-        return Scope(self.service.database, self.tenant.id, resource_type, self.base_url, self.cause, self.registry.revision, self.tenant.profile)
+        tenant = self.tenant
+        in_company = self.service.in_flight.taken_by(tenant.id) > self.service.database.turns.share
+        return Scope(self.service.database, tenant.id, resource_type, self.base_url, self.cause, self.registry.revision, tenant.profile, in_company)
 
     def searches(self) -> list[tuple[Scope, Query]]:
         """The same query for each resource type; an attribute that a type lacks has no value there (RFC 7644 section 3.4.2.1).
