@@ -77,7 +77,10 @@ async def measure(stage: Stage, services: dict[str, tuple[int, int, int]], optio
     print(row("", "app us", "postgres us", "statements", "p50 ms", "CPU : alone", widths=WIDTHS))
     for operation in OPERATIONS:
         for at_once in options.at_once:
-            clients = {name: [await Client(port, path, secret, ids[one::at_once]).open() for one in range(at_once)] for name, (port, _, _) in services.items()}
+            clients = {}
+            for number, (name, (port, _, _)) in enumerate(services.items()):
+                own = ids[number::2]
+                clients[name] = [await Client(port, path, secret, own[one::at_once]).open() for one in range(at_once)]
             found: dict[str, list[tuple[float, ...]]] = {name: [] for name in services}
             for number in range(options.rounds + 1):
                 for name in sorted(services, reverse=bool(number % 2)):

@@ -28,13 +28,15 @@ STATEMENTS = (
             CROSS JOIN LATERAL (SELECT * FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = wanted.id AND r.resource_type = p_type LIMIT 1) r;
     END $$
     """,
-    # One after the other, in the order of their keys. What comes as a text and is an array is written as Postgres writes one.
+    # One after the other. Who would have to wait for a lock ends it for all, which then are made one by one: in whatever order new resources
+    # take their unique values and the counter, two of these would now and then wait for each other. What comes as a text and is an array is
+    # written as Postgres writes one.
     """
     CREATE FUNCTION rollhouse.create_resources(
         p_tenant uuid, p_type text, p_registry bigint, p_actors text[], p_request_ids text[], p_ids uuid[], p_documents text[], p_comparables jsonb[],
         p_attributes text[], p_keys text[], p_unique text[], p_names text[])
     RETURNS TABLE (place bigint, created timestamptz)
-    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET lock_timeout = '50ms' AS $$
     DECLARE
         new record;
     BEGIN
@@ -42,7 +44,6 @@ STATEMENTS = (
         FOR new IN
             SELECT * FROM unnest(p_actors, p_request_ids, p_ids, p_documents, p_comparables, p_attributes, p_keys, p_unique, p_names)
                 WITH ORDINALITY AS n (actor, request_id, id, document, comparable, attributes, keys, is_unique, names, place)
-            ORDER BY n.keys, n.place
         LOOP
             place := new.place;
             SELECT c.created INTO created FROM rollhouse.create_resource(p_tenant, new.actor, new.request_id, p_type, new.id, new.document,
@@ -51,15 +52,15 @@ STATEMENTS = (
         END LOOP;
     END $$
     """,
-    # One change after the other, in order of id, so that no two of these wait for each other. One whose resource is not there, or has another
-    # version, is left out: it is made by itself and then hears why it cannot be.
+    # One change after the other. One whose resource is not there, has another version, or is locked, is left out: it is made by itself, and then
+    # waits for the lock or hears why it cannot be.
     """
     CREATE FUNCTION rollhouse.update_resources(
         p_tenant uuid, p_type text, p_registry bigint, p_actors text[], p_request_ids text[], p_ids uuid[], p_expected bigint[],
         p_documents text[], p_comparables jsonb[], p_attributes text[], p_keys text[], p_unique text[], p_gone_attributes text[],
         p_gone_keys text[], p_names text[])
     RETURNS TABLE (place bigint, version bigint, created timestamptz, last_modified timestamptz)
-    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET lock_timeout = '50ms' AS $$
     DECLARE
         change record;
     BEGIN
@@ -70,10 +71,9 @@ STATEMENTS = (
             SELECT * FROM unnest(p_actors, p_request_ids, p_ids, p_expected, p_documents, p_comparables, p_attributes, p_keys, p_unique, p_gone_attributes,
                 p_gone_keys, p_names) WITH ORDINALITY AS c (actor, request_id, id, expected, document, comparable, attributes, keys, is_unique,
                 gone_attributes, gone_keys, names, place)
-            ORDER BY c.id, c.place
         LOOP
             PERFORM FROM rollhouse.resources r
-            WHERE r.tenant_id = p_tenant AND r.id = change.id AND r.resource_type = p_type AND r.version = change.expected FOR NO KEY UPDATE;
+            WHERE r.tenant_id = p_tenant AND r.id = change.id AND r.resource_type = p_type AND r.version = change.expected FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
             place := change.place;
             SELECT u.version, u.created, u.last_modified INTO version, created, last_modified

@@ -1,6 +1,7 @@
 """What is asked at once is asked in one statement, and everybody gets his own answer: no older than his question, and not spoiled by another's."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +19,22 @@ class Server:
 
     def __init__(self) -> None:
         self.statements: list[tuple[Question, list[Item], asyncio.Future[None]]] = []
+        self.ended: list[int] = []
+        self.connection = asyncio.Event()
+        self.connection.set()
         self._asked = asyncio.Event()
 
-    async def carry(self, question: Question, items: list[Item]) -> list[Any]:
+    async def carry(self, question: Question, take: Callable[[], list[Item]]) -> list[Any]:
+        await self.connection.wait()
+        items = take()
         done = asyncio.get_running_loop().create_future()
         self.statements.append((question, items, done))
         self._asked.set()
-        await done
+        try:
+            await done
+        except asyncio.CancelledError:
+            self.ended.append(len(self.statements) - 1)
+            raise
         return [{"place": place, "item": item} for place, item in enumerate(items, 1) if item != ("nobody",)]
 
     async def has(self, number: int) -> None:
@@ -128,8 +138,57 @@ async def test_a_statement_that_takes_long_is_not_waited_for(server: Server, mon
     assert gathered._lines == {}
 
 
-async def test_who_leaves_takes_nobody_with_him(gathered: Gathering, server: Server) -> None:
-    """Neither who asked first, nor one who waits: the statement is theirs in common."""
+async def test_who_comes_while_a_statement_waits_for_its_connection_goes_with_it(gathered: Gathering, server: Server) -> None:
+    server.connection.clear()
+    asked = ask(gathered, "a")
+    await turns()
+    asked += ask(gathered, "b")
+    await turns()
+    server.connection.set()
+    await server.has(1)
+    assert server.asked() == [["a", "b"]]
+    server.answer(0)
+    assert await results(asked) == ["a", "b"]
+    await turns()
+    assert gathered._lines == {}
+
+
+async def test_who_finds_no_connection_is_refused_and_the_next_one_is_not(gathered: Gathering) -> None:
+    async def refuse(question: Question, take: Callable[[], list[Item]]) -> list[Any]:
+        raise Unavailable("The service is busy.")
+
+    gathered._carry = refuse
+    refused = await asyncio.gather(*ask(gathered, "a", "b"), return_exceptions=True)
+    assert [type(found) for found in refused] == [Unavailable, Unavailable]
+    await turns()
+    assert gathered._lines == {}
+
+
+async def test_a_statement_that_is_begun_beside_another_is_sent_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the other ends while it waits for its connection."""
+    monkeypatch.setattr(gathering, "PATIENCE_SECONDS", 0.001)
+    gathered = Gathering(server.carry)
+    asked = ask(gathered, "a")
+    await turns()
+    server.connection.clear()
+    asked += ask(gathered, "b")
+    async with asyncio.timeout(5):
+        while len(gathered._tasks) < 2:  # noqa: ASYNC110 - nothing tells that a task was made
+            await asyncio.sleep(0.001)
+    server.answer(0)
+    await turns()
+    server.connection.set()
+    await server.has(2)
+    await turns()
+    assert server.asked() == [["a"], ["b"]]
+    server.answer(1)
+    assert await results(asked) == ["a", "b"]
+    await turns()
+    assert gathered._lines == {}
+
+
+async def test_who_leaves_takes_nobody_with_him_and_is_not_asked_for(gathered: Gathering, server: Server) -> None:
+    """Neither who asked first, nor one who waits: the statement is theirs in common. What was not sent when its request ended is not sent."""
     asked = ask(gathered, "a", "b")
     await turns()
     waiting = ask(gathered, "c", "d")
@@ -140,8 +199,57 @@ async def test_who_leaves_takes_nobody_with_him(gathered: Gathering, server: Ser
     server.answer(0)
     assert await results(asked[1:]) == ["b"]
     await turns()
+    assert server.asked() == [["a", "b"], ["d"]]
     server.answer(1)
     assert await results(waiting[1:]) == ["d"]
+    assert server.ended == []
+
+
+async def test_a_statement_that_nobody_waits_for_is_ended_and_the_next_one_is_sent(gathered: Gathering, server: Server) -> None:
+    asked = ask(gathered, "a", "b")
+    await turns()
+    waiting = ask(gathered, "c")
+    await turns()
+    for one in asked:
+        one.cancel()
+    await turns()
+    assert server.ended == [0]
+    assert server.asked() == [["a", "b"], ["c"]]
+    server.answer(1)
+    assert await results(waiting) == ["c"]
+    await turns()
+    assert gathered._lines == {}
+
+
+async def test_who_leaves_with_his_answer_ends_no_statement_of_others(gathered: Gathering, server: Server) -> None:
+    asked = ask(gathered, "a")
+    await turns()
+    waiting = ask(gathered, "b")
+    await turns()
+    server.answer(0)
+    await asyncio.sleep(0)
+    assert server.asked() == [["a"], ["b"]], "the answer is there, and who waits for it has not gone on"
+    asked[0].cancel()
+    await turns()
+    assert asked[0].cancelled()
+    assert server.ended == []
+    server.answer(1)
+    assert await results(waiting) == ["b"]
+
+
+async def test_who_comes_when_all_have_left_a_statement_that_is_not_sent_is_answered(gathered: Gathering, server: Server) -> None:
+    server.connection.clear()
+    for one in ask(gathered, "a", "b"):
+        await turns()
+        one.cancel()
+    await turns()
+    later = ask(gathered, "c")
+    await turns()
+    server.connection.set()
+    await server.has(1)
+    assert server.asked() == [["c"]]
+    server.answer(0)
+    assert await results(later) == ["c"]
 
 
 async def test_a_failure_is_everybodys_and_does_not_stay(gathered: Gathering, server: Server) -> None:
@@ -161,7 +269,8 @@ async def test_a_statement_in_common_is_part_of_nobodys_context(server: Server) 
 
     seen: list[Any] = []
 
-    async def carry(question: Question, items: list[Item]) -> list[Any]:
+    async def carry(question: Question, take: Callable[[], list[Item]]) -> list[Any]:
+        take()
         seen.append(traces._current.get())
         return []
 

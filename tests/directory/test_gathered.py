@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from rollhouse.database.pool import Database
 from rollhouse.directory import resources
 from rollhouse.directory.scopes import Scope
+from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
 from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, ScimError, Uniqueness
 from rollhouse.scim.patching import Operation
 from rollhouse.scim.schemas import USER
@@ -33,6 +35,14 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(asyncpg.Connection, "fetch", counted)
     return seen
+
+
+@pytest.fixture
+async def other_process(cluster: Cluster) -> AsyncIterator[Database]:
+    opened = Database(cluster.app_url, connections=8)
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 async def create(scope: Scope, number: int) -> list[str]:
@@ -62,8 +72,8 @@ async def test_reads_at_once_are_one_statement(users: Scope, groups: Scope, stat
     assert [str(record.id) for record in found] == ids
     assert [record.relation is not None for record in found] == [number == 3 for number in range(8)]
     for record in found:
-        alone = await resources.get_resource(msgspec.structs.replace(users, in_company=False), str(record.id), with_relation=True)
-        assert record == alone
+        alone = await users.database.read(resources._GET_RELATED, users.tenant_id, "User", str(record.id), "groups", users.base_url, None)
+        assert record == resources._record(alone[0])
 
 
 async def test_who_is_not_there_is_missed_by_himself(users: Scope, database: Database, other_tenant: Any, statements: list[str]) -> None:
@@ -99,7 +109,7 @@ async def test_changes_at_once_are_one_statement_of_reading_and_one_of_writing(u
     assert [record.last_modified for record in read] == [record.last_modified for record in changed]
 
 
-async def test_what_is_changed_in_company_is_found_and_audited_as_what_is_changed_alone(users: Scope) -> None:
+async def test_what_is_changed_in_company_is_found_and_audited(users: Scope, statements: list[str]) -> None:
     from rollhouse.directory.scopes import Query
     from rollhouse.scim.conditions import resolve_filter
     from rollhouse.scim.filters import parse_filter
@@ -109,6 +119,7 @@ async def test_what_is_changed_in_company_is_found_and_audited_as_what_is_change
     await each(*(patch(users, one, "emails", [{"value": value}]) for one, value in zip(ids, values, strict=True)))
     await each(*(patch(users, one, "externalId", value) for one, value in zip(ids, values, strict=True)))
 
+    assert (statements.count("update_resources"), statements.count("update_resource")) == (2, 0)
     for number, value in enumerate(values):
         for attribute in ("emails.value", "externalId"):
             wanted = resolve_filter(USER, parse_filter(f"{attribute} eq {msgspec.json.encode(value).decode()}", set()))
@@ -178,7 +189,84 @@ async def test_who_expects_another_version_is_refused_by_himself(users: Scope, s
     statements.clear()
     changed = await each(*(patch(users, one, "title", "new", expected=expected) for one, expected in zip(ids, (1, 7, -1), strict=True)))
     assert [type(one) for one in changed] == [resources.Record, PreconditionFailed, PreconditionFailed]
-    assert statements == ["get_resources", "update_resources", "update_resource", "update_resource"]
+    assert statements == ["get_resources", "update_resources"]
+
+
+async def test_a_version_that_is_expected_to_come_is_not_written_over(users: Scope) -> None:
+    """Both read version 1; the second would match version 2, which the first makes, with a document that was made of version 1."""
+    one = (await create(users, 1))[0]
+    changed = await each(patch(users, one, "title", "first"), patch(users, one, "nickName", "second", expected=2))
+    assert [type(found) for found in changed] == [resources.Record, PreconditionFailed]
+    document = documents([await resources.get_resource(users, one, with_relation=False)])[0]
+    assert (document["title"], document.get("nickName")) == ("first", None)
+
+
+async def test_a_locked_resource_is_waited_for_by_its_own_request_alone(users: Scope, cluster: Cluster) -> None:
+    ids = await create(users, 5)
+    admin = await asyncpg.connect(cluster.superuser_url)
+    try:
+        async with admin.transaction():
+            await admin.execute("SELECT FROM rollhouse.resources WHERE id = $1 FOR UPDATE", UUID(ids[2]))
+            changes = [asyncio.create_task(patch(users, one, "title", "new")) for one in ids]
+            done, waiting = await asyncio.wait(changes, timeout=1)
+            assert waiting == {changes[2]}
+            assert {task.result().version for task in done} == {2}
+        assert (await changes[2]).version == 2
+    finally:
+        await admin.close()
+
+
+async def test_a_name_that_another_is_just_taking_holds_up_only_who_wants_it(users: Scope, other_process: Database) -> None:
+    async with other_process.transaction(users.tenant_id) as tx:
+        await tx.fetch(
+            "INSERT INTO rollhouse.resource_keys (tenant_id, resource_type, attribute, key, resource_id, is_unique)"
+            " VALUES ($1, 'User', 'username', 'b', $2, true)",
+            users.tenant_id,
+            UUID(int=7),
+        )
+        wanted = {name: asyncio.create_task(resources.create_resource(users, {"userName": name}, set())) for name in "abc"}
+        done, waiting = await asyncio.wait(wanted.values(), timeout=1)
+        assert waiting == {wanted["b"]}
+        assert {type(task.result()) for task in done} == {resources.Record}
+    assert isinstance((await each(wanted["b"]))[0], Uniqueness)
+
+
+async def test_what_is_cancelled_while_it_waits_for_a_connection_is_not_done(users: Scope, cluster: Cluster) -> None:
+    database = Database(cluster.app_url, connections=4)
+    await database.open()
+    scope = msgspec.structs.replace(users, database=database)
+    try:
+        async with database.connection(users.tenant_id):  # the one that the tenant may have
+            making = [asyncio.create_task(resources.create_resource(scope, {"userName": name}, set())) for name in ("left", "stayed")]
+            await asyncio.sleep(0.05)
+            making[0].cancel()
+            await asyncio.wait(making[:1])
+        assert isinstance(await making[1], resources.Record)
+        found = [msgspec.json.decode(row["document"])["userName"] for row in await _all(users)]
+        assert found == ["stayed"]
+    finally:
+        await database.close()
+
+
+async def _all(users: Scope) -> list[Any]:
+    async with users.database.transaction(users.tenant_id) as tx:
+        return await tx.fetch("SELECT document FROM rollhouse.resources WHERE tenant_id = $1", users.tenant_id)
+
+
+async def test_a_unique_value_is_given_up_by_itself(users: Scope, statements: list[str]) -> None:
+    """Who takes it meanwhile would wait for all who go with the one who gives it up."""
+    urn = "urn:example:badges"
+    known = Definitions().with_schema(read_schema({"id": urn, "name": "Badge", "attributes": [{"name": "number", "uniqueness": "server"}]}))
+    badge = known.with_type(read_resource_type({"name": "Badge", "endpoint": "/Badges", "schema": urn})).registry(0).by_name["Badge"]
+    badges = msgspec.structs.replace(users, resource_type=badge)
+    made = await each(*(resources.create_resource(badges, {"schemas": [urn], "number": f"{number}"}, set()) for number in range(2)))
+    statements.clear()
+    gone = [Operation("remove", "number", None)]
+    changed = await each(
+        resources.patch_resource(badges, str(made[0].id), gone, set(), expected=None), patch(badges, str(made[1].id), "externalId", "x", expected=None)
+    )
+    assert all(isinstance(record, resources.Record) for record in changed), changed
+    assert sorted(statements) == ["get_resources", "update_resource", "update_resources"]
 
 
 async def test_a_change_that_cannot_be_stored_spoils_no_other(users: Scope) -> None:
@@ -198,14 +286,6 @@ async def test_a_unique_value_is_changed_by_itself(users: Scope, statements: lis
     changed = await each(*(patch(users, one, "userName", name) for one, name in zip(ids, ("new0", "user0", "new2"), strict=True)))
     assert statements.count("update_resource") == 3
     assert not any(isinstance(one, ScimError) for one in (changed[0], changed[2]))
-
-
-@pytest.fixture
-async def other_process(cluster: Cluster) -> AsyncIterator[Database]:
-    opened = Database(cluster.app_url, connections=8)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_two_processes_that_change_the_same_people_do_not_block_each_other(users: Scope, other_process: Database) -> None:

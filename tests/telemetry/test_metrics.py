@@ -1,6 +1,7 @@
 """What a scrape shows: names by convention, every request counted, tenants within their bound, and never in a histogram."""
 
 import asyncio
+import json
 import re
 import time
 import urllib.request
@@ -55,6 +56,33 @@ async def test_every_request_is_counted_also_those_that_nothing_answers(acme: Sc
     assert value(after, "rollhouse_tenant_requests_total", tenant=slug, outcome="success") == 1
     assert value(after, "rollhouse_tenant_requests_total", tenant=slug, outcome="client_error") == 1, "what came without a right secret is nobody's"
     assert abs(value(after, "rollhouse_tenant_last_success_timestamp_seconds", tenant=slug) - time.time()) < 60
+
+
+async def test_requests_share_statements_where_the_tenant_has_more_of_them_than_connections(acme: ScimClient, service: Serving) -> None:
+    """One after the other each has its own (docs/decisions/0015-gathered-statements.md)."""
+    user = await acme.create_user(userName="sought")
+
+    def statements() -> float:
+        return value(scraped(service), "db_client_operation_duration_seconds_count", db_operation_name="get_resources")
+
+    before = statements()
+    for _ in range(10):
+        await acme.get_user(user["id"])
+    assert statements() - before == 10
+    before = statements()
+    path = f"/t/{acme.base_url.partition('/t/')[2]}/Users/{user['id']}"
+    request = f"GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {acme.secret}\r\n\r\n".encode()
+    connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(16)]
+    for _ in range(5):
+        for _, writer in connections:
+            writer.write(request)
+        for reader, _ in connections:
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+            assert json.loads(body)["id"] == user["id"]
+    for _, writer in connections:
+        writer.close()
+    assert statements() - before < 60, "80 requests, each with a statement of its own"
 
 
 async def test_what_it_stands_on_is_measured(acme: ScimClient, service: Serving) -> None:

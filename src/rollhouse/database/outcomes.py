@@ -8,6 +8,7 @@ RETRY_AFTER_SECONDS = 5
 
 _UNDONE = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole and is worth another try."""
+_LOCKED = frozenset({"55P03", "40P01"})
 _LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006"})
 """Ended by an administrator, a crash or a timeout, still starting, or read-only: another connection may reach a better server."""
 
@@ -81,15 +82,18 @@ def is_undone(error: Exception) -> bool:
     return isinstance(error, asyncpg.InternalClientError) or getattr(error, "sqlstate", None) in _UNDONE
 
 
-def is_of_server(refusal: ScimError) -> bool:
-    """Whether the server itself refused a statement: nothing of it was done."""
+def is_of_one(refusal: ScimError) -> bool:
+    """Whether a statement in common was refused, and undone, for what one of those who share it asks, or for a lock that he would wait for."""
     cause = refusal.__cause__
-    return isinstance(cause, asyncpg.PostgresError) and not is_lost(cause)
+    if not isinstance(cause, asyncpg.PostgresError) or is_lost(cause):
+        return False
+    return not isinstance(refusal, Unavailable) or cause.sqlstate in _LOCKED
 
 
 def is_without_effect(refusal: ScimError) -> bool:
     """Whether the server itself said that a transaction was not committed, or it was never begun; not so when its answer was lost."""
-    return isinstance(refusal, Unavailable) and (refusal.__cause__ is None or is_of_server(refusal))
+    cause = refusal.__cause__
+    return isinstance(refusal, Unavailable) and (cause is None or (isinstance(cause, asyncpg.PostgresError) and not is_lost(cause)))
 
 
 def is_lost(error: Exception) -> bool:

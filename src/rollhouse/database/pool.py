@@ -5,7 +5,7 @@ import math
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from rollhouse.database.gathering import Gathering, Item, Question
-from rollhouse.database.outcomes import is_lost, is_of_database, is_of_server, is_undone, refusal_of
+from rollhouse.database.outcomes import is_lost, is_of_database, is_of_one, is_undone, refusal_of
 from rollhouse.database.turns import Turns
 from rollhouse.scim.errors import ScimError
 from rollhouse.telemetry.metrics import CONNECTION_WAIT_SECONDS, database_seconds
@@ -210,7 +210,7 @@ class Database:
         the text of an array, since lists of different lengths are no array of arrays.
 
         None if nothing of it was done: because nobody is there to go with, because the statement has left it out, or because the server
-        has refused all of them for the sake of one. Then it is to be made by itself.
+        has refused all of them for what one asks or waits for. Then it is to be made by itself.
 
         Raises:
             ScimError: what any other failure means.
@@ -221,7 +221,7 @@ class Database:
             with span(*_named(sql)):
                 return await self._changes.ask((sql, tenant_id, arguments), of)
         except ScimError as refusal:
-            if is_of_server(refusal):
+            if is_of_one(refusal):
                 return None
             raise
 
@@ -237,33 +237,45 @@ class Database:
         """
         return await self._fetch(STRANGERS if is_for_stranger else None, sql, arguments, repeats=True, seconds=SERVICE_SECONDS)
 
-    async def _carry(self, question: Question, items: list[Item], *, repeats: bool) -> list[Row]:
+    async def _carry(self, question: Question, take: Callable[[], list[Item]], *, repeats: bool) -> list[Row]:
         sql, tenant_id, arguments = question
-        columns = [[_as_array(value) if isinstance(value, list) else value for value in column] for column in zip(*items, strict=True)]
-        return await self._fetch(tenant_id, sql, (tenant_id, *arguments, *columns), repeats=repeats, seconds=SERVICE_SECONDS)
+        if not self.turns.take(tenant_id):
+            await self.turns.wait(tenant_id)
+        try:
+            items = take()
+            if not items:
+                return []
+            columns = [[_as_array(value) if isinstance(value, list) else value for value in column] for column in zip(*items, strict=True)]
+            return await self._tried(sql, (tenant_id, *arguments, *columns), repeats=repeats, seconds=SERVICE_SECONDS)
+        finally:
+            self.turns.leave(tenant_id)
 
     async def _fetch(self, key: UUID | None, sql: str, arguments: tuple[object, ...], *, repeats: bool, seconds: float | None = None) -> list[Row]:
         if not self.turns.take(key):
             await self.turns.wait(key)
         try:
-            for attempt in range(1, TRIES + 1):
-                connection = None
-                try:
-                    connection = self._idle_one() or await self._open_one()
-                    rows = await timed(connection, sql, arguments, seconds)
-                except Exception as error:
-                    self._put_away(connection, error)
-                    if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):
-                        raise refusal_of(error) from error
-                except BaseException:
-                    self._end(connection)
-                    raise
-                else:
-                    self._keep(connection)
-                    return rows
-                await asyncio.sleep(random.uniform(0.005, 0.03) * attempt)  # noqa: S311 - jitter
+            return await self._tried(sql, arguments, repeats=repeats, seconds=seconds)
         finally:
             self.turns.leave(key)
+
+    async def _tried(self, sql: str, arguments: tuple[object, ...], *, repeats: bool, seconds: float | None) -> list[Row]:
+        """The rows of a statement, which is tried again where its failure lets it; each try ends after so many seconds."""
+        for attempt in range(1, TRIES + 1):
+            connection = None
+            try:
+                connection = self._idle_one() or await self._open_one()
+                rows = await timed(connection, sql, arguments, seconds)
+            except Exception as error:
+                self._put_away(connection, error)
+                if attempt == TRIES or not (is_undone(error) or (repeats and is_lost(error) and (connection is not None or attempt == 1))):
+                    raise refusal_of(error) from error
+            except BaseException:
+                self._end(connection)
+                raise
+            else:
+                self._keep(connection)
+                return rows
+            await asyncio.sleep(random.uniform(0.005, 0.03) * attempt)  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
     @asynccontextmanager

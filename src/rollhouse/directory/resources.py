@@ -31,7 +31,7 @@ READ_TIMEOUT_MILLISECONDS = 2000
 SKIPPED_LIMIT = 50_000
 """Resources before a page of everything that are skipped without a time of their own: some 10 ms of an index."""
 TOGETHER_LIMIT = 64_000
-"""Characters of the largest document that is written together with others: twenty of them are no burden for a statement."""
+"""Characters of the largest document, with its comparable form, that is written together with others: twenty are no burden for a statement."""
 
 _RECORD = f"SELECT id, document, version, {CREATED}, {MODIFIED}, relation"
 _GET = f"{_RECORD}, place FROM rollhouse.get_resources($1, $2, $3, $4, $5)"
@@ -161,7 +161,7 @@ async def create_resource(scope: Scope, body: Document, noted: Noted) -> Record:
     text = encode(document).decode()
     new = resource_id, text, encode(compared).decode(), *_index_rows(scope.resource_type, index_entries(scope.resource_type, compared))
     name, names = scope.resource_type.name, sorted(document)
-    if not members and len(text) <= TOGETHER_LIMIT:
+    if not members and len(text) + len(new[2]) <= TOGETHER_LIMIT:
         item = (scope.cause.actor, scope.cause.request_id, *new, names)
         row = await scope.database.change(_CREATE_TOGETHER, scope.tenant_id, name, scope.registry, of=item, in_company=scope.in_company)
         if row is not None:
@@ -222,18 +222,16 @@ async def _swap(scope: Scope, resource_id: str, edit: Edit, noted: Noted, *, exp
     """Read, edit, and write if the version is still the one read; again when another writer was faster. A change of nothing writes nothing."""
     for attempt in range(WRITE_TRIES):
         record = await get_resource(scope, resource_id, with_relation=scope.resource_type.derived is not None)
+        _check_version(record, expected)  # else the version that is expected could come to be between this document and what is made of it
         before: Document = msgspec.json.decode(record.document)
         after, members = edit(msgspec.json.decode(record.document))
         if after == before:
             if not members:
-                _check_version(record, expected)
                 return record
             row = await _update(scope, record.id, members=members, expected=expected, noted=noted)
             return Record(record.id, record.document, row["version"], record.created, row["last_modified"])
         try:
-            row = await _update(
-                scope, record.id, before=before, after=after, members=members, expected=record.version if expected is None else expected, noted=noted
-            )
+            row = await _update(scope, record.id, before=before, after=after, members=members, expected=record.version, noted=noted)
         except PreconditionFailed:
             if expected is not None:
                 raise
@@ -261,8 +259,8 @@ async def _update(
     compared = encode(comparable(resource_type, after)).decode() if after is not None else None
     keys = *_index_rows(resource_type, new), [attribute for attribute, _ in gone] or None, [key for _, key in gone] or None
     names = sorted(_changed_names(was, is_now))
-    locks_more = resource_type.memberships is not None or any(attribute in resource_type.unique for attribute, _ in new)
-    if text is not None and len(text) <= TOGETHER_LIMIT and not locks_more:  # what locks its own resource alone, waits for nobody who goes with it
+    locks_more = resource_type.memberships is not None or any(attribute in resource_type.unique for attribute, _ in (*gone, *new))
+    if text is not None and compared is not None and len(text) + len(compared) <= TOGETHER_LIMIT and not locks_more:
         item = (scope.cause.actor, scope.cause.request_id, resource_id, expected, text, compared, *keys, names)
         row = await scope.database.change(_UPDATE_TOGETHER, scope.tenant_id, resource_type.name, scope.registry, of=item, in_company=scope.in_company)
         if row is not None:
