@@ -20,6 +20,8 @@ from benchmarks.wire import Connection, prepare
 WIDTHS = (12, 12, 12, 12, 12)
 ALONE = "from rollhouse.database.gathering import Gathering; Gathering.is_worth_a_turn = lambda *_, **__: False; from rollhouse.cli.main import main; main()"
 """The service, in which nothing goes together."""
+ALL_ALONE = 0.95
+"""Statements of a request, at least, where each is sent by itself."""
 QUIET_SECONDS = 0.4
 COLUMNS = ("app_us", "postgres_us", "statements", "p50_ms")
 OPERATIONS = ("GET", "PATCH", "POST")
@@ -93,6 +95,8 @@ async def measure(stage: Stage, services: dict[str, tuple[int, int, int]], optio
                     share = 1 / (number_each * at_once)
                     cpu = [spent_seconds(one, two) * 1e6 * share for one, two in zip(before, after, strict=True)]
                     found[name].append((*cpu, (statements(metrics_port) - sent) * share, middle([one for some in taken for one in some])))
+            if middle([one[2] for one in found["alone"]]) < ALL_ALONE:
+                raise SystemExit("The service that is to send each statement by itself did not: its process was not made by fork. No ratio is printed.")
             ratio = middle([sum(one[:2]) / sum(two[:2]) for one, two in zip(found["together"][1:], found["alone"][1:], strict=True)])
             medians = {name: [middle([one[column] for one in results[1:]]) for column in range(len(COLUMNS))] for name, results in found.items()}
             measured.append(

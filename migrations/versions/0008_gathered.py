@@ -28,7 +28,7 @@ STATEMENTS = (
             CROSS JOIN LATERAL (SELECT * FROM rollhouse.resources r WHERE r.tenant_id = p_tenant AND r.id = wanted.id AND r.resource_type = p_type LIMIT 1) r;
     END $$
     """,
-    # One after the other. Who would have to wait for a lock ends it for all, which then are made one by one: in whatever order new resources
+    # One after the other. Who would have to wait long for a lock ends it for all, which then are made one by one: in whatever order new resources
     # take their unique values and the counter, two of these would now and then wait for each other. What comes as a text and is an array is
     # written as Postgres writes one.
     """

@@ -153,15 +153,40 @@ async def test_who_comes_while_a_statement_waits_for_its_connection_goes_with_it
     assert gathered._lines == {}
 
 
-async def test_who_finds_no_connection_is_refused_and_the_next_one_is_not(gathered: Gathering) -> None:
+async def test_who_finds_no_connection_in_time_is_refused_and_who_came_later_is_not(gathered: Gathering, server: Server) -> None:
+    busy = asyncio.get_running_loop().create_future()
+    carry = gathered._carry
+
+    async def refuse(question: Question, take: Callable[[], list[Item]]) -> list[Any]:
+        gathered._carry = carry
+        await busy
+        raise AssertionError("unreachable")
+
+    gathered._carry = refuse
+    refused = ask(gathered, "a", "b")
+    await turns()
+    later = ask(gathered, "c")
+    await turns()
+    busy.set_exception(Unavailable("The service is busy."))
+    assert [type(found) for found in await asyncio.gather(*refused, return_exceptions=True)] == [Unavailable, Unavailable]
+    await server.has(1)
+    assert server.asked() == [["c"]]
+    server.answer(0)
+    assert await results(later) == ["c"]
+    await turns()
+    assert gathered._lines == {}
+
+
+async def test_where_nobody_finds_a_connection_nobody_is_left_behind(gathered: Gathering) -> None:
     async def refuse(question: Question, take: Callable[[], list[Item]]) -> list[Any]:
         raise Unavailable("The service is busy.")
 
     gathered._carry = refuse
-    refused = await asyncio.gather(*ask(gathered, "a", "b"), return_exceptions=True)
-    assert [type(found) for found in refused] == [Unavailable, Unavailable]
-    await turns()
-    assert gathered._lines == {}
+    for _ in range(2):
+        refused = await asyncio.gather(*ask(gathered, "a", "b"), return_exceptions=True)
+        assert [type(found) for found in refused] == [Unavailable, Unavailable]
+        await turns()
+        assert gathered._lines == {}
 
 
 async def test_a_statement_that_is_begun_beside_another_is_sent_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,10 @@ class _Statement:
             if not answer.done():
                 answer.set_result(found.get(place))
 
-    def refuse(self, refusal: Exception) -> None:
-        """Tell it to all who still wait."""
-        for _, answer in self.places:
+    def refuse(self, refusal: Exception, number: int) -> None:
+        """Tell it to the first so many, as far as they still wait; the others stay."""
+        refused, self.places = self.places[:number], self.places[number:]
+        for _, answer in refused:
             if not answer.done():
                 answer.set_exception(refusal)
 
@@ -143,12 +144,15 @@ class Gathering:
 
         try:
             while True:
+                waited = len(statement.places)
                 try:
                     statement.settle(await self._carry(question, take))
                 except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+                    statement.refuse(error, len(statement.places) if statement.is_sent else waited)
+                    if statement.places:  # who joined it while it found no connection has not waited as long
+                        continue
                     if not statement.is_sent:
                         take()
-                    statement.refuse(error)
                 statement.task = None
                 if line.timer is None or line.next is None:
                     break
