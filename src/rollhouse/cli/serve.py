@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from typing import Any
 
 import click
@@ -71,16 +72,17 @@ def serve_until_stopped(settings: Settings) -> None:
         log_level="warning",
         log_dictconfig={"handlers": dict.fromkeys(("console", "access"), _TO_STDERR)},
         http1_settings=HTTP1Settings(header_read_timeout=settings.keep_alive_seconds * 1000),  # it runs between two requests too
-        workers_kill_timeout=END_SECONDS if settings.drain_seconds else QUICK_END_SECONDS,
+        end_seconds=END_SECONDS if settings.drain_seconds else QUICK_END_SECONDS,
     ).serve()
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]
     """The server, which tells its worker of the end, and lets it drain, before it asks it to stop."""
 
-    def __init__(self, target: str, *, drain_seconds: int, **settings: Any) -> None:
-        super().__init__(target, **settings)
+    def __init__(self, target: str, *, drain_seconds: int, end_seconds: int, **settings: Any) -> None:
+        super().__init__(target, workers_kill_timeout=end_seconds, **settings)
         self._drain_seconds = drain_seconds
+        self._end_seconds = end_seconds
 
     def shutdown(self, exit_code: int = 0) -> None:
         """Stop the worker after the drain, which a second signal cuts short, and this process."""
@@ -90,6 +92,20 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
             self.main_loop_interrupt.wait(self._drain_seconds)
         was_refused = any(worker.inner.exitcode == PRECONDITION for worker in self.wrks)
         super().shutdown(PRECONDITION if was_refused else exit_code)
+
+    def _stop_workers(self) -> None:
+        """Ask the worker to stop, and wait for it.
+
+        A thread of the server's own waits for the worker, too. Where that one learns of the end first and the machine is busy, the server takes
+        the worker for one that lives on, says that it was killed, and kills what by then may be another process.
+        """
+        for worker in self.wrks:
+            worker.terminate()
+        until = time.monotonic() + self._end_seconds
+        while any(worker.is_alive() for worker in self.wrks) and time.monotonic() < until:
+            time.sleep(0.005)
+        self.workers_kill_timeout = max(until - time.monotonic(), 0.001)
+        super()._stop_workers()
 
 
 def require_free(host: str, port: int) -> None:
