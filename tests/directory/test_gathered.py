@@ -306,9 +306,11 @@ async def test_two_processes_that_change_the_same_people_do_not_block_each_other
     assert {(document["title"], document["nickName"]) for document in read} == {("ours 5", "theirs 5")}
 
 
-async def test_changes_end_where_the_registry_has_changed(users: Scope) -> None:
+async def test_changes_end_where_the_registry_has_changed_and_are_not_tried_one_by_one(users: Scope, statements: list[str]) -> None:
     ids = await create(users, 2)
     async with users.database.transaction(users.tenant_id) as tx:
         await tx.fetch("UPDATE rollhouse.tenants SET registry = registry + 1 WHERE id = $1", users.tenant_id)
+    statements.clear()
     changed = await each(*(patch(users, one, "title", "new") for one in ids))
     assert [type(one).__name__ for one in changed] == ["Unavailable", "Unavailable"]
+    assert statements == ["get_resources", "update_resources"]

@@ -1,5 +1,6 @@
 """A real `rollhouse serve` process and a client that speaks SCIM to it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -95,6 +96,24 @@ class ScimClient:
 
     async def get(self, path: str, **keywords: Any) -> httpx.Response:
         return await self.http.get(self.base_url + path, **keywords)
+
+    async def get_at_once(self, path: str, headers: list[dict[str, str]]) -> list[Any]:
+        """What each of so many GETs, sent at one moment on connections of their own, is answered with (httpx takes longer for one than the service)."""
+        scheme, _, rest = self.base_url.partition("://")
+        address, _, base = rest.partition("/")
+        host, _, port = address.partition(":")
+        assert scheme == "http"
+        connections = [await asyncio.open_connection(host, int(port)) for _ in headers]
+        for (_, writer), own in zip(connections, headers, strict=True):
+            lines = {"host": address, "authorization": f"Bearer {self.secret}", **own}
+            fields = "".join(f"{name}: {text}\r\n" for name, text in lines.items())
+            writer.write(f"GET /{base}{path} HTTP/1.1\r\n{fields}\r\n".encode())
+        bodies = []
+        for reader, writer in connections:
+            head = await reader.readuntil(b"\r\n\r\n")
+            bodies.append(json.loads(await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))))
+            writer.close()
+        return bodies
 
     async def post(self, path: str, body: Any, **keywords: Any) -> httpx.Response:
         return await self.request("POST", path, body, **keywords)

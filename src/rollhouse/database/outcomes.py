@@ -9,6 +9,7 @@ RETRY_AFTER_SECONDS = 5
 _UNDONE = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole and is worth another try."""
 _LOCKED = frozenset({"55P03", "40P01"})
+"""A lock was not free in time, or never would have been."""
 _LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006"})
 """Ended by an administrator, a crash or a timeout, still starting, or read-only: another connection may reach a better server."""
 
