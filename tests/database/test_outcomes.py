@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from rollhouse.database.outcomes import is_lost, is_undone, meaning, refusal_of
+from rollhouse.database.outcomes import is_lost, is_of_one, is_undone, meaning, refusal_of
 from rollhouse.scim.errors import InternalError, InvalidValue, NotFound, PreconditionFailed, ScimError, Unavailable, Uniqueness
 
 
@@ -92,3 +92,23 @@ def test_a_fault_of_our_own_is_500_and_keeps_the_connection() -> None:
     assert type(refusal_of(KeyError("x"))) is InternalError
     assert not is_lost(KeyError("x"))
     assert not is_undone(KeyError("x"))
+
+
+OF_ONE = {"55P03", "40P01", "23505", "RH404", "RH412", "RH422", "RH423", "54000", "22021", "22P05", "XX000", "42883"}
+OF_ALL = {"53100", "53200", "53300", "57014", "57P01", "08006", "25006", "RH503", "40001"}
+
+
+@pytest.mark.parametrize("state", sorted(OF_ONE | OF_ALL))
+def test_a_statement_in_common_is_taken_apart_for_the_sake_of_one_and_not_for_what_concerns_all(state: str) -> None:
+    """What the disk, the clock or the registry refuses would be refused to each again."""
+    error = postgres_error(state)
+    refusal = refusal_of(error)
+    refusal.__cause__ = error
+    assert is_of_one(refusal) is (state in OF_ONE)
+
+
+@pytest.mark.parametrize("cause", [None, TimeoutError(), ConnectionResetError(), asyncpg.InterfaceError("closed"), asyncpg.InternalClientError("lost")])
+def test_a_statement_in_common_whose_end_nobody_knows_is_not_made_again_by_each(cause: Exception | None) -> None:
+    refusal = Unavailable("The service is busy.", retry_after_seconds=1)
+    refusal.__cause__ = cause
+    assert not is_of_one(refusal)
