@@ -17,7 +17,7 @@ import msgspec
 from benchmarks.cpu import cpu_of_each, family, spent_seconds
 from benchmarks.peer_servers.goals import HUGE, LARGE, LIMIT, OURS, SMALL, Ratio, ratios, shown
 from benchmarks.peer_servers.limit import AUDIT, AUDIT_ROWS, Limit
-from benchmarks.peer_servers.operations import CONNECTIONS, COUNTS, FIND, GET, PAGE, PATCH, POST, add_to
+from benchmarks.peer_servers.operations import ADDITIONS, CONNECTIONS, COUNTS, FIND, GET, PAGE, PATCH, POST, add_to
 from benchmarks.peer_servers.picture import draw
 from benchmarks.peer_servers.samples import Figures, Found, Key, median_total, medians, percentile
 from benchmarks.peer_servers.servers import DjangoServer, MemoryServer, PeerServer, install, slug_of
@@ -43,7 +43,7 @@ def say(text: str) -> None:
 async def measure_subject(subject: Subject, operation: str, seconds: float, postgres: int) -> Figures:
     """One measurement; what it leaves is undone behind it."""
     connections = CONNECTIONS.get(operation, 1)
-    requests = subject.requests(operation, COUNTS.get(operation, 100))
+    requests = subject.requests(operation, COUNTS.get(operation, ADDITIONS))
     before = cpu_of_each(subject.processes()), cpu_of_each(family(postgres))
     answers = await subject.measured(operation, requests, connections, seconds)
     await asyncio.sleep(QUIET_SECONDS)

@@ -22,7 +22,7 @@ from rollhouse.cli.seed import seeded_user
 from rollhouse.database.identifiers import new_id
 from rollhouse.database.pool import Database
 from rollhouse.directory.queries import META_TIME
-from rollhouse.directory.resources import _CREATE, _FIND, _GET, _LIST, _UPDATE
+from rollhouse.directory.resources import _CREATE, _FIND_UNIQUE, _GET, _LIST, _UPDATE
 from rollhouse.scim.comparison import comparable, index_entries
 from rollhouse.scim.keys import index_key
 from rollhouse.scim.messages import encode
@@ -93,7 +93,7 @@ class Limit:
         }
         for at, number in enumerate(numbers_of(self.users)[-LEFT_OUT:]):
             key = index_key(seeded_user(self.slug, number)["userName"])
-            row = (await self.database.read(_FIND, self.tenant_id, "User", "username", key, 1, None, base, None))[0]
+            row = (await self.database.read(_FIND_UNIQUE, self.tenant_id, "User", "username", None, base, [key]))[0]
             stored = msgspec.json.decode(row["document"])
             self.variables |= {
                 f"id{at}": str(row["id"]),
@@ -110,9 +110,8 @@ class Limit:
             case operations.GET:
                 return [f"{one};\n" for one in get]
             case operations.FIND:
-                return [
-                    filled_in(_FIND, [":tenant", "'User'", "'username'", f":key{at}", "100", "'groups'", ":base", "NULL"]) + ";\n" for at in range(LEFT_OUT)
-                ]
+                find = [filled_in(_FIND_UNIQUE, [":tenant", "'User'", "'username'", "'groups'", ":base", f"ARRAY[:key{at}]::text[]"]) for at in range(LEFT_OUT)]
+                return [f"{one};\n" for one in find]
             case operations.PAGE:
                 return [filled_in(_LIST, [":tenant", "'User'", f"'{UUID(int=0)}'", "0", "101", "'groups'", ":base", "NULL"]) + ";\n"]
             case operations.POST:

@@ -28,6 +28,6 @@ FROM unnest(ARRAY[
 SELECT create_distributed_function(f.oid::regprocedure, '$1', colocate_with => 'rollhouse.resources')
 FROM pg_proc f
 WHERE f.pronamespace = 'rollhouse'::regnamespace AND f.proname = ANY (ARRAY[
-    'get_resource', 'get_resources', 'find_resources', 'list_resources', 'create_resource', 'create_resources', 'update_resource', 'update_resources',
-    'delete_resource', 'add_members', 'count_resources', 'append_audit', 'hold_registry', 'all_groups'
+    'get_resource', 'get_resources', 'find_resources', 'find_unique', 'list_resources', 'create_resource', 'create_resources',
+    'update_resource', 'update_resources', 'delete_resource', 'add_members', 'count_resources', 'append_audit', 'hold_registry', 'all_groups'
 ]);

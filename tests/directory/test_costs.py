@@ -256,8 +256,16 @@ async def test_reading_many_by_their_ids_touches_a_few_rows_for_each(skewed: Any
 async def test_a_find_touches_a_few_rows_of_a_large_tenant(skewed: Any) -> None:
     users, _, _ = skewed
     for number in range(8):
-        touched = await _touched(users.database, users.tenant_id, resources._FIND, users.tenant_id, "User", "username", f"u{number}", 100, "groups", "", None)
-        assert touched < 20
+        by_name = "User", "username", f"u{number}", 100, "groups", "", None
+        assert await _touched(users.database, users.tenant_id, resources._FIND, users.tenant_id, *by_name) < 20
+
+
+async def test_finding_many_by_unique_values_touches_a_few_rows_for_each(skewed: Any) -> None:
+    users, _, _ = skewed
+    names = [f"u{number}" for number in range(20)]
+    for _ in range(8):  # long enough for a plan to be kept
+        touched = await _touched(users.database, users.tenant_id, resources._FIND_UNIQUE, users.tenant_id, "User", "username", "groups", "", names)
+        assert 20 <= touched <= 120
 
 
 async def test_statements_for_one_shape_of_filter_are_compiled_once(users: Scope) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.directory import resources
-from rollhouse.directory.scopes import Scope
+from rollhouse.directory.scopes import Query, Scope
+from rollhouse.scim.conditions import resolve_filter
 from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
 from rollhouse.scim.errors import InvalidValue, NotFound, PreconditionFailed, ScimError, Uniqueness
+from rollhouse.scim.filters import parse_filter
 from rollhouse.scim.patching import Operation
 from rollhouse.scim.schemas import USER
 from tests.conftest import Cluster
@@ -88,6 +90,41 @@ async def test_who_is_not_there_is_missed_by_himself(users: Scope, database: Dat
     assert [type(one) for one in found] == [resources.Record, NotFound, resources.Record]
 
 
+def named(name: str) -> Query:
+    return Query(resolve_filter(USER, parse_filter(f"userName eq {msgspec.json.encode(name).decode()}", set())))
+
+
+async def test_names_looked_up_at_once_are_one_statement(users: Scope, groups: Scope, database: Database, other_tenant: Any, statements: list[str]) -> None:
+    """Whoever has a name is found by it alone, in his own letters or not; nobody is found in another tenant."""
+    ids = await create(users, 8)
+    await create(Scope(database, other_tenant.id, USER, users.base_url), 9)
+    await resources.create_resource(groups, {"displayName": "Staff", "members": [{"value": ids[3]}]}, set())
+    statements.clear()
+
+    wanted = [*(f"USER{number}" if number % 2 else f"user{number}" for number in range(9)), 'a"\\{},b', ""]
+    found = await each(*(resources.list_resources(users, named(name), with_relation=True) for name in wanted))
+
+    assert statements == ["find_unique"]
+    assert [[str(record.id) for record in page.records] for page in found] == [*([one] for one in ids), [], [], []]
+    assert [page.total for page in found] == [1] * 8 + [0] * 3
+    assert [page.records[0].relation is not None for page in found[:8]] == [number == 3 for number in range(8)]
+    for name, page in zip(wanted, found, strict=True):
+        by_any = await users.database.read(resources._FIND, users.tenant_id, "User", "username", name.lower(), 100, "groups", users.base_url, None)
+        assert page.records == [resources._record(row) for row in by_any]
+
+
+async def test_what_several_may_have_is_not_looked_up_in_company(users: Scope, statements: list[str]) -> None:
+    for name in ("ada", "bob"):
+        await resources.create_resource(users, {"userName": name, "displayName": "Same"}, set())
+    wanted = Query(resolve_filter(USER, parse_filter('displayName eq "same"', set())))
+    statements.clear()
+
+    for page in await each(*(resources.list_resources(users, wanted, with_relation=False) for _ in range(2))):
+        assert page.total == 2
+
+    assert statements == ["find_resources"] * 2
+
+
 async def test_members_of_a_group_are_not_waited_for(groups: Scope, statements: list[str]) -> None:
     scope = msgspec.structs.replace(groups, in_company=True)
     one = str((await resources.create_resource(scope, {"displayName": "One"}, set())).id)
@@ -110,10 +147,6 @@ async def test_changes_at_once_are_one_statement_of_reading_and_one_of_writing(u
 
 
 async def test_what_is_changed_in_company_is_found_and_audited(users: Scope, statements: list[str]) -> None:
-    from rollhouse.directory.scopes import Query
-    from rollhouse.scim.conditions import resolve_filter
-    from rollhouse.scim.filters import parse_filter
-
     ids = await create(users, 3)
     values = [f'a{number}"\\{{}},@x.example' for number in range(3)]
     await each(*(patch(users, one, "emails", [{"value": value}]) for one, value in zip(ids, values, strict=True)))

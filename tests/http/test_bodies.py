@@ -33,6 +33,19 @@ async def read(length: bytes | None, *messages: Message) -> tuple[list[Message],
     return found, sent
 
 
+def test_the_first_part_is_asked_for_at_once_but_not_of_who_waits_to_be_told_to_go_on() -> None:
+    asked: list[str] = []
+
+    def receive() -> Any:
+        asked.append("a part")
+
+    _Sent({"headers": [(b"content-length", b"6")]}, receive)  # type: ignore[typeddict-item, arg-type]
+    assert asked == ["a part"]
+
+    _Sent({"headers": [(b"content-length", b"6"), (b"expect", b"100-continue")]}, receive)  # type: ignore[typeddict-item, arg-type]
+    assert asked == ["a part"]
+
+
 async def test_a_body_of_its_length_is_whole_without_another_wait() -> None:
     found, _ = await read(b"6", part(b"abc", more=True), part(b"def", more=True))
 

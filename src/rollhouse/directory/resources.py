@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -36,6 +37,7 @@ TOGETHER_LIMIT = 64_000
 _RECORD = f"SELECT id, document, version, {CREATED}, {MODIFIED}, relation"
 _GET = f"{_RECORD}, place FROM rollhouse.get_resources($1, $2, $3, $4, $5)"
 _GET_RELATED = f"{_RECORD} FROM rollhouse.get_resource($1, $2, $3, $4, $5, $6)"
+_FIND_UNIQUE = f"{_RECORD}, place FROM rollhouse.find_unique($1, $2, $3, $4, $5, $6)"
 _FIND = f"{_RECORD} FROM rollhouse.find_resources($1, $2, $3, $4, $5, $6, $7, $8)"
 _LIST = f"{_RECORD}, total FROM rollhouse.list_resources($1, $2, $3, $4, $5, $6, $7, $8)"
 _CREATE = f"SELECT {CREATED}, unknown FROM rollhouse.create_resource($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
@@ -101,8 +103,13 @@ async def list_resources(scope: Scope, query: Query, *, with_relation: bool) -> 
         return await _list_all(scope, query, relation)
     key = query.key
     if key is not None and query.sort is None and query.start_index == 1 and query.count and query.after is None:
-        value, most = index_text(key.value), scope.profile.members_shown
-        rows = await scope.database.read(_FIND, scope.tenant_id, scope.resource_type.name, key.field.index, value, query.count, relation, scope.base_url, most)
+        name, attribute, value = scope.resource_type.name, key.field.index, index_text(key.value)
+        if attribute in scope.resource_type.unique and relation in _BOUNDED:
+            arguments = name, attribute, relation, scope.base_url
+            row = await scope.database.row(_FIND_UNIQUE, scope.tenant_id, *arguments, of=value, in_company=scope.in_company)
+            return Page([_record(row)], 1) if row is not None else Page([], 0)
+        most = scope.profile.members_shown
+        rows = await scope.database.read(_FIND, scope.tenant_id, name, attribute, value, query.count, relation, scope.base_url, most)
         if len(rows) < query.count:
             return Page([_record(row) for row in rows], len(rows))
     return await _list_composed(scope, query, relation)
@@ -252,16 +259,9 @@ async def _update(
     after: Document | None = None,
 ) -> Row:
     resource_type = scope.resource_type
-    was, is_now = _differences(before or {}, after or {})
-    old_entries, new_entries = (index_entries(resource_type, comparable(resource_type, part)) for part in (was, is_now))
-    gone, new = old_entries - new_entries, new_entries - old_entries
-    text = encode(after).decode() if after is not None else None
-    compared = encode(comparable(resource_type, after)).decode() if after is not None else None
-    keys = *_index_rows(resource_type, new), [attribute for attribute, _ in gone] or None, [key for _, key in gone] or None
-    names = sorted(_changed_names(was, is_now))
-    locks_more = resource_type.memberships is not None or any(attribute in resource_type.unique for attribute, _ in (*gone, *new))
-    if text is not None and compared is not None and len(text) + len(compared) <= TOGETHER_LIMIT and not locks_more:
-        item = (scope.cause.actor, scope.cause.request_id, resource_id, expected, text, compared, *keys, names)
+    change = _NO_CHANGE if before is None or after is None else _change(resource_type, before, after)
+    if change.may_go_together:
+        item = (scope.cause.actor, scope.cause.request_id, resource_id, expected, *change.columns, change.names)
         row = await scope.database.change(_UPDATE_TOGETHER, scope.tenant_id, resource_type.name, scope.registry, of=item, in_company=scope.in_company)
         if row is not None:
             return row
@@ -272,19 +272,41 @@ async def _update(
         resource_type.name,
         resource_id,
         expected,
-        text,
-        compared,
-        *keys,
+        *change.columns,
         members.clears,
         _member_ids(list(members.added), noted) or None,
         [UUID(member) for member in members.removed if is_resource_id(member)],  # a loop goes over it, which takes no NULL
-        names,
+        change.names,
         scope.registry,
         isinstance(noted, Strict),
     )
     if rows[0]["unknown"]:
         noted.add(Tolerance.UNKNOWN_MEMBER)
     return rows[0]
+
+
+class _Change(NamedTuple):
+    """What a document's change is written as."""
+
+    columns: tuple[str | None, str | None, list[str] | None, list[str] | None, list[bool] | None, list[str] | None, list[str] | None]
+    """The document, its comparable form, the rows for `resource_keys` that are new (three columns), and those that are gone (two)."""
+    names: list[str]
+    may_go_together: bool
+
+
+_NO_CHANGE = _Change((None,) * 7, [], may_go_together=False)
+"""Of a document that stays as it is."""
+
+
+def _change(resource_type: ResourceType, before: Document, after: Document) -> _Change:
+    was, is_now = _differences(before, after)
+    old_entries, new_entries = (index_entries(resource_type, comparable(resource_type, part)) for part in (was, is_now))
+    gone, new = old_entries - new_entries, new_entries - old_entries
+    text, compared = encode(after).decode(), encode(comparable(resource_type, after)).decode()
+    keys = *_index_rows(resource_type, new), [attribute for attribute, _ in gone] or None, [key for _, key in gone] or None
+    locks_more = resource_type.memberships is not None or any(attribute in resource_type.unique for attribute, _ in (*gone, *new))
+    is_small = len(text) + len(compared) <= TOGETHER_LIMIT
+    return _Change((text, compared, *keys), sorted(_changed_names(was, is_now)), may_go_together=is_small and not locks_more)
 
 
 async def _write(scope: Scope, document: Document, sql: str, *arguments: object) -> list[Row]:

@@ -5,6 +5,7 @@ import contextlib
 import math
 import re
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -81,7 +82,7 @@ class Edge:
                     headers += rate_headers(*state["rate_limit"])
                 message["headers"] = headers
                 if sent is not None and sent.is_unread:
-                    await _drain(receive, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
+                    await _drain(sent, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
             elif status >= _REFUSED or sent is not None:
                 answered = message.get("body", b"")  # type: ignore[assignment]
             await send(message)
@@ -122,14 +123,19 @@ class Edge:
 
 
 class _Sent:
-    """What a client sends, and whether some of it is unread."""
+    """What a client sends, and whether some of it is unread.
 
-    __slots__ = ("_missing", "_receive", "is_unread")
+    The first part is asked for at once: it is there when the request has passed the gates, and the loop need not sleep and be woken for it.
+    A client that waits to be told to go on is not told so early.
+    """
+
+    __slots__ = ("_first", "_missing", "_receive", "is_unread")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         announced = header(scope, b"content-length")
         self._missing = int(announced) if announced.isdigit() else math.inf
         self._receive = receive
+        self._first: Awaitable[HTTPReceiveMessage] | None = None if header(scope, b"expect") else receive()  # type: ignore[assignment]
         self.is_unread = True
 
     async def __call__(self) -> HTTPReceiveMessage:
@@ -137,7 +143,8 @@ class _Sent:
 
         The server lets no length through that is no number, or that stands beside chunks (tests/threats/test_smuggling.py).
         """
-        message: Any = await self._receive()
+        first, self._first = self._first, None
+        message: Any = await (first or self._receive())
         if message["type"] == "http.request":
             self._missing -= len(message.get("body", b""))
             message["more_body"] = bool(message.get("more_body", False)) and self._missing > 0
@@ -198,16 +205,13 @@ def _entry(scope: Any, status: int, seconds: float, answered: bytes) -> Entry:
     return entry
 
 
-async def _drain(receive: Receive, limit_bytes: int) -> None:
+async def _drain(sent: _Sent, limit_bytes: int) -> None:
     """Read the rest of a refused body, within bounds: a client that writes all before it reads would see a reset instead of the refusal."""
     size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while size < limit_bytes:
-                message = await receive()
-                size += len(message.get("body", b""))  # type: ignore[arg-type]
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    return
+            while sent.is_unread and size < limit_bytes:
+                size += len((await sent()).get("body", b""))  # type: ignore[arg-type]
 
 
 async def _send_fault(send: Send) -> None:
