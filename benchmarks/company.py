@@ -11,6 +11,7 @@ import time
 import urllib.request
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote_plus
 
 from benchmarks.cpu import cpu_of_each, family, spent_seconds
 from benchmarks.report import middle, row
@@ -24,17 +25,19 @@ ALL_ALONE = 0.95
 """Statements of a request, at least, where each is sent by itself."""
 QUIET_SECONDS = 0.4
 COLUMNS = ("app_us", "postgres_us", "statements", "p50_ms")
-OPERATIONS = ("GET", "PATCH", "POST")
+OPERATIONS = ("GET", "userName eq", "PATCH", "POST")
+CALLED = ("_resource", "find_unique")
+"""In what the functions are called that the operations call."""
 _new = count(time.time_ns())
 
 
 class Client:
-    """Sends one operation after the other about users of its own."""
+    """Sends one operation after the other about users of its own, whose names it is given by their ids."""
 
-    def __init__(self, port: int, path: str, secret: str, ids: list[str]) -> None:
+    def __init__(self, port: int, path: str, secret: str, names: dict[str, str]) -> None:
         self._connection = Connection("127.0.0.1", port)
-        self._path, self._secret, self._ids = path, secret, ids
-        self._active = dict.fromkeys(ids, True)
+        self._path, self._secret, self._names, self._ids = path, secret, names, list(names)
+        self._active = dict.fromkeys(names, True)
 
     async def open(self) -> "Client":
         await self._connection.open()
@@ -44,6 +47,9 @@ class Client:
         one = random.choice(self._ids)
         if operation == "GET":
             return prepare("GET", f"{self._path}/{one}", self._secret)
+        if operation == "userName eq":
+            wanted = quote_plus(f'userName eq "{self._names[one]}"')
+            return prepare("GET", f"{self._path}?filter={wanted}", self._secret)
         if operation == "POST":
             number = next(_new)
             body = {"userName": f"new{number}@bench.example", "externalId": str(number), "displayName": "New", "active": True}
@@ -66,7 +72,7 @@ def statements(metrics_port: int) -> float:
     """How many the service has sent to Postgres so far."""
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.startswith("db_client_operation_duration_seconds_count") and "_resource" in line)
+    return sum(float(line.split()[1]) for line in lines if line.startswith("db_client_operation_duration_seconds_count") and any(name in line for name in CALLED))
 
 
 async def measure(stage: Stage, services: dict[str, tuple[int, int, int]], options: argparse.Namespace) -> list[dict[str, object]]:
@@ -74,15 +80,15 @@ async def measure(stage: Stage, services: dict[str, tuple[int, int, int]], optio
     measured: list[dict[str, object]] = []
     path, secret = "/t/company-1/scim/v2/Users", stage.secret("company-1")
     first = await Connection("127.0.0.1", stage.port).open()
-    _, body, _ = await first.send(prepare("GET", f"{path}?count=100&attributes=id", secret))
-    ids = [user["id"] for user in json.loads(body)["Resources"]]
+    _, body, _ = await first.send(prepare("GET", f"{path}?count=100&attributes=userName", secret))
+    names = [(user["id"], user["userName"]) for user in json.loads(body)["Resources"]]
     print(row("", "app us", "postgres us", "statements", "p50 ms", "CPU : alone", widths=WIDTHS))
     for operation in OPERATIONS:
         for at_once in options.at_once:
             clients = {}
             for number, (name, (port, _, _)) in enumerate(services.items()):
-                own = ids[number::2]
-                clients[name] = [await Client(port, path, secret, own[one::at_once]).open() for one in range(at_once)]
+                own = names[number::2]
+                clients[name] = [await Client(port, path, secret, dict(own[one::at_once])).open() for one in range(at_once)]
             found: dict[str, list[tuple[float, ...]]] = {name: [] for name in services}
             for number in range(options.rounds + 1):
                 for name in sorted(services, reverse=bool(number % 2)):
