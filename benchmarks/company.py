@@ -72,7 +72,9 @@ def statements(metrics_port: int) -> float:
     """How many the service has sent to Postgres so far."""
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.startswith("db_client_operation_duration_seconds_count") and any(name in line for name in CALLED))
+    return sum(
+        float(line.split()[1]) for line in lines if line.startswith("db_client_operation_duration_seconds_count") and any(name in line for name in CALLED)
+    )
 
 
 async def measure(stage: Stage, services: dict[str, tuple[int, int, int]], options: argparse.Namespace) -> list[dict[str, object]]:

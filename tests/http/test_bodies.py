@@ -8,7 +8,7 @@ import pytest
 
 from rollhouse.activity.entries import CLIENT_BYTES_LIMIT
 from rollhouse.http.deadlines import Deadlines
-from rollhouse.http.edge import _entry, _Sent
+from rollhouse.http.edge import EARLY_BYTES, _entry, _Sent
 from rollhouse.scim.errors import PayloadTooLarge, RequestTimeout
 
 Message = dict[str, Any]
@@ -33,17 +33,28 @@ async def read(length: bytes | None, *messages: Message) -> tuple[list[Message],
     return found, sent
 
 
-def test_the_first_part_is_asked_for_at_once_but_not_of_who_waits_to_be_told_to_go_on() -> None:
+LENGTH = b"content-length"
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_early"),
+    [
+        ([(LENGTH, b"6")], True),
+        ([(LENGTH, b"%d" % EARLY_BYTES)], True),
+        ([(LENGTH, b"%d" % (EARLY_BYTES + 1))], False),
+        ([(LENGTH, b"6"), (b"expect", b"100-continue")], False),
+        ([(b"transfer-encoding", b"chunked")], False),
+    ],
+)
+def test_a_small_body_is_asked_for_at_once(headers: list[tuple[bytes, bytes]], is_early: bool) -> None:
     asked: list[str] = []
 
     def receive() -> Any:
         asked.append("a part")
 
-    _Sent({"headers": [(b"content-length", b"6")]}, receive)  # type: ignore[typeddict-item, arg-type]
-    assert asked == ["a part"]
+    _Sent({"headers": headers}, receive)  # type: ignore[typeddict-item, arg-type]
 
-    _Sent({"headers": [(b"content-length", b"6"), (b"expect", b"100-continue")]}, receive)  # type: ignore[typeddict-item, arg-type]
-    assert asked == ["a part"]
+    assert asked == ["a part"] * is_early
 
 
 async def test_a_body_of_its_length_is_whole_without_another_wait() -> None:

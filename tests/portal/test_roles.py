@@ -10,6 +10,7 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.limits.limit import RATE_LIMIT
 from rollhouse.portal.gate import CONTENT_SECURITY_POLICY
 from rollhouse.scim.errors import Unauthorized
 from rollhouse.tenancy import openid, people, sessions, setup_links, tenants
@@ -434,6 +435,22 @@ async def test_what_only_operators_may_change_is_refused_and_not_passed_over(vis
     for form in ({"rate": "0", "burst": "1"}, {"state": "suspended"}, {"issuer": ""}):
         answer = await admin.post(base, form)
         assert (answer.status_code, "Only an operator" in answer.text) == (403, True), form
+
+
+async def test_an_operator_may_set_any_limit_that_the_commands_may(visitors: People, service_database: Database) -> None:
+    """And the page lets a limit be sent again that was set elsewhere: no limit, or the highest."""
+    operator, base = visitors["operator"], f"{visitors.base}/settings"
+    for rate, burst, shown in ((RATE_LIMIT, RATE_LIMIT, RATE_LIMIT), (0, 0, 1)):
+        await tenants.set_limit(service_database, visitors.tenant.slug, rate, burst, cause=UNATTENDED)
+        page = (await operator.get(base)).text
+        assert f'name="rate" type="number" min="0" max="{RATE_LIMIT}" value="{rate}"' in page
+        assert f'name="burst" type="number" min="1" max="{RATE_LIMIT}" value="{shown}"' in page
+        assert (await operator.post(base, {"rate": str(rate), "burst": str(shown)})).status_code == 303
+        found = await tenants.find_tenant(service_database, visitors.tenant.slug)
+        assert (found.rate_per_second, found.burst) == (rate, shown)
+
+    over = await operator.post(base, {"rate": str(RATE_LIMIT + 1), "burst": "1"})
+    assert (over.status_code, str(RATE_LIMIT) in over.text) == (400, True)
 
 
 async def test_a_form_that_is_asked_for_again_leads_to_its_page(visitors: People) -> None:

@@ -39,6 +39,8 @@ PROBES = ("/livez", "/readyz", "/startupz")
 _BODY_METHODS = ("POST", "PUT", "PATCH")
 CLOSE = ((b"connection", b"close"),)
 """Said while the process drains: the client's next request goes to one that stays."""
+EARLY_BYTES = 16 * 1024
+"""A body announced as no longer is read before its request has passed the gates: room for hundreds of them that wait there."""
 DRAIN_BYTES = 64 * 1024
 DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
@@ -125,8 +127,8 @@ class Edge:
 class _Sent:
     """What a client sends, and whether some of it is unread.
 
-    The first part is asked for at once: it is there when the request has passed the gates, and the loop need not sleep and be woken for it.
-    A client that waits to be told to go on is not told so early.
+    A small body is asked for at once: it is there when the request has passed the gates, and the loop need not sleep and be woken for it.
+    A large one waits where it is, and a client that waits to be told to go on is not told so early.
     """
 
     __slots__ = ("_first", "_missing", "_receive", "is_unread")
@@ -135,7 +137,8 @@ class _Sent:
         announced = header(scope, b"content-length")
         self._missing = int(announced) if announced.isdigit() else math.inf
         self._receive = receive
-        self._first: Awaitable[HTTPReceiveMessage] | None = None if header(scope, b"expect") else receive()  # type: ignore[assignment]
+        is_early = self._missing <= EARLY_BYTES and not header(scope, b"expect")
+        self._first: Awaitable[HTTPReceiveMessage] | None = receive() if is_early else None  # type: ignore[assignment]
         self.is_unread = True
 
     async def __call__(self) -> HTTPReceiveMessage:

@@ -13,6 +13,7 @@ from rollhouse.activity import health, request_log
 from rollhouse.database.identifiers import id_at
 from rollhouse.directory import browsing
 from rollhouse.journal.audit import Cause
+from rollhouse.limits.limit import RATE_LIMIT
 from rollhouse.portal.forms import PageRequest, id_in, portal_of, read_form
 from rollhouse.portal.pages import go_to, render
 from rollhouse.scim.errors import Forbidden, InvalidValue, NotFound, ScimError
@@ -21,7 +22,6 @@ from rollhouse.tenancy.federation import Trust
 from rollhouse.tenancy.sessions import Session
 from rollhouse.tenancy.tenants import Tenant
 
-RATE_LIMIT = 100_000
 USES_SHOWN = timedelta(minutes=15)
 """How far back the uses of old and new secrets are counted while they are exchanged."""
 
@@ -179,6 +179,7 @@ async def _settings(request: PageRequest, error: ScimError | None, **made: Any) 
     values: dict[str, Any] = {
         "tenant": tenant,
         "limit": limit,
+        "most": RATE_LIMIT,
         "burst": tenant.burst if tenant.burst is not None else portal_of(request).default_limit.burst,
         "busiest": max(by_hour.values(), default=0),
         "members": await people.list_members(portal_of(request).database, tenant),
