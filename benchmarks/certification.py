@@ -17,7 +17,6 @@ from loadtests.keys import KEY_VARIABLE, SCOPES
 from benchmarks.cpu import cpu_seconds, family, waited_seconds
 from benchmarks.report import row
 from benchmarks.stage import Stage
-from rollhouse.cli.redis import RedisServer, redis_program
 
 WIDTHS = (9, 9, 9, 9, 8, 8, 10, 8, 11, 9, 9)
 
@@ -31,9 +30,9 @@ def busy_seconds() -> float:
 NAMES = ("per_second", "p50_ms", "p95_ms", "p99_ms", "wrong", "app", "postgres", "redis", "app_waits", "locust", "outcome")
 
 
-def one_run(stage: Stage, redis: RedisServer, tenants: int, minutes: float, options: argparse.Namespace) -> dict[str, object]:
+def one_run(stage: Stage, tenants: int, minutes: float, options: argparse.Namespace) -> dict[str, object]:
     result = options.results / f"certification-{tenants}.json"
-    parts = {"app": stage.service.pid, "postgres": stage.postgres_pid, "redis": int((redis.folder / "redis.pid").read_text())}
+    parts = {"app": stage.service.pid, "postgres": stage.postgres_pid, "redis": stage.redis_pid}
     before = {name: cpu_seconds(family(pid)) for name, pid in parts.items()}
     waited = waited_seconds(family(parts["app"]))
     busy, began = busy_seconds(), time.monotonic()
@@ -79,18 +78,13 @@ def main() -> None:
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     options.data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    redis = RedisServer(options.data_dir / "redis", redis_program())
-    redis.prepare()
-    redis.start()
-    try:
-        with Stage(options.data_dir, ROLLHOUSE_RATE_PER_SECOND="50", ROLLHOUSE_BURST="200", ROLLHOUSE_REDIS_URL=redis.url) as stage:
-            stage.operator_key = stage.run("api-key", "create", *(word for scope in SCOPES for word in ("--scope", scope)), "--expires", "1d")["key"]
-            print(row("", "per s", "p50 ms", "p95 ms", "p99 ms", "wrong", "app", "postgres", "redis", "app waits", "locust", "", widths=WIDTHS))
-            rows = [one_run(stage, redis, tenants, options.minutes, options) for tenants in options.tenants]
-        if options.json is not None:
-            options.json.write_text(json.dumps({"minutes": options.minutes, "rows": rows}, indent=1) + "\n")
-    finally:
-        redis.stop()
+    with Stage(options.data_dir, with_redis=True, ROLLHOUSE_RATE_PER_SECOND="50", ROLLHOUSE_BURST="200") as stage:
+        stage.operator_key = stage.run("api-key", "create", *(word for scope in SCOPES for word in ("--scope", scope)), "--expires", "1d")["key"]
+        print(row("", "per s", "p50 ms", "p95 ms", "p99 ms", "wrong", "app", "postgres", "redis", "app waits", "locust", "", widths=WIDTHS))
+        rows = [one_run(stage, tenants, options.minutes, options) for tenants in options.tenants]
+        ran_on = stage.ran_on()
+    if options.json is not None:
+        options.json.write_text(json.dumps({"minutes": options.minutes, "ran_on": ran_on, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

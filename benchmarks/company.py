@@ -27,7 +27,7 @@ QUIET_SECONDS = 0.4
 COLUMNS = ("app_us", "postgres_us", "statements", "p50_ms")
 OPERATIONS = ("GET", "userName eq", "PATCH", "POST")
 CALLED = ("_resource", "find_unique")
-"""In what the functions are called that the operations call."""
+"""What the names of the operations' SQL functions hold."""
 _new = count(time.time_ns())
 
 

@@ -16,7 +16,6 @@ from litestar.params import FromPath
 
 from benchmarks.report import middle, row
 from benchmarks.stage import Stage
-from rollhouse.cli.redis import RedisServer, redis_program
 from rollhouse.http.answers import Answer, refuse
 from rollhouse.http.app import SCIM_PATH
 from rollhouse.http.edge import Edge
@@ -124,21 +123,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Write the figures to this file, as docs/figures/layers.json is.")
     parser.add_argument("--data-dir", type=Path, default=Path(".rollhouse/bench").absolute())
     options = parser.parse_args()
-    redis = RedisServer(options.data_dir / "redis", redis_program())
-    redis.prepare()
-    redis.start()
-    try:
-        with Stage(options.data_dir) as stage, Path(os.devnull).open("wb") as lost:
-            stage.run("seed", "--prefix", "k", "--users", "1000", "--groups", "1", "--members", "10")
-            stderr = os.dup(2)
-            os.dup2(lost.fileno(), 2)  # the lines of the requests
-            try:
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    found = runner.run(measure(stage, redis.url, options.rounds, options.requests))
-            finally:
-                os.dup2(stderr, 2)
-    finally:
-        redis.stop()
+    with Stage(options.data_dir, with_redis=True) as stage, Path(os.devnull).open("wb") as lost:
+        stage.run("seed", "--prefix", "k", "--users", "1000", "--groups", "1", "--members", "10")
+        stderr = os.dup(2)
+        os.dup2(lost.fileno(), 2)  # the lines of the requests
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(measure(stage, stage.redis.url, options.rounds, options.requests))
+        finally:
+            os.dup2(stderr, 2)
     print(row("", "us of CPU", "goal", widths=WIDTHS))
     print(row("the handler alone", middle(found["handler"]), "", widths=WIDTHS))
     gates = [with_them - alone for with_them, alone in zip(found["gates"], found["handler"], strict=True)]

@@ -17,10 +17,10 @@ import msgspec
 from benchmarks.cpu import cpu_of_each, family, spent_seconds
 from benchmarks.peer_servers.goals import HUGE, LARGE, LIMIT, OURS, SMALL, Ratio, ratios, shown
 from benchmarks.peer_servers.limit import AUDIT, AUDIT_ROWS, Limit
-from benchmarks.peer_servers.operations import ADDITIONS, CONNECTIONS, COUNTS, FIND, GET, PAGE, PATCH, POST, add_to
+from benchmarks.peer_servers.operations import CONNECTIONS, FIND, GET, PAGE, PATCH, POST, add_to, ways_of
 from benchmarks.peer_servers.picture import draw
-from benchmarks.peer_servers.samples import Figures, Found, Key, median_total, medians, percentile
-from benchmarks.peer_servers.servers import DjangoServer, MemoryServer, PeerServer, install, slug_of
+from benchmarks.peer_servers.samples import Figures, Found, Key, NoRatio, median_total, medians, percentile
+from benchmarks.peer_servers.servers import DjangoServer, MemoryServer, PeerServer, install, slug_of, versions
 from benchmarks.peer_servers.subjects import DjangoSubject, Subject
 from benchmarks.stage import Stage
 
@@ -40,14 +40,13 @@ def say(text: str) -> None:
     print(f"{text:<100}" if sys.stderr.isatty() else text, end=end, file=sys.stderr, flush=True)
 
 
-async def measure_subject(subject: Subject, operation: str, seconds: float, postgres: int) -> Figures:
+async def measure_subject(subject: Subject, operation: str, connections: int, count: int, seconds: float, stage: Stage) -> Figures:
     """One measurement; what it leaves is undone behind it."""
-    connections = CONNECTIONS.get(operation, 1)
-    requests = subject.requests(operation, COUNTS.get(operation, ADDITIONS))
-    before = cpu_of_each(subject.processes()), cpu_of_each(family(postgres))
+    requests = subject.requests(operation, count)
+    before = cpu_of_each(subject.processes()), cpu_of_each(family(stage.postgres_pid))
     answers = await subject.measured(operation, requests, connections, seconds)
     await asyncio.sleep(QUIET_SECONDS)
-    after = cpu_of_each(subject.processes()), cpu_of_each(family(postgres))
+    after = cpu_of_each(subject.processes()), cpu_of_each(family(stage.postgres_pid))
     await subject.undo(operation, answers)
     each = 1e6 / len(answers)
     taken = sorted(one.seconds * 1000 for one in answers)
@@ -103,8 +102,8 @@ async def measure_round(stage: Stage, turn: list[Subject | Limit], seconds: floa
                 async for found in measure_limit(one, operation):
                     yield found
             else:
-                key = Key(operation, one.users, one.name, CONNECTIONS.get(operation, 1))
-                yield key, await measure_subject(one, operation, seconds, stage.postgres_pid)
+                for connections, count in ways_of(operation).items():
+                    yield Key(operation, one.users, one.name, connections), await measure_subject(one, operation, connections, count, seconds, stage)
 
 
 async def settle(stage: Stage) -> None:
@@ -171,8 +170,9 @@ def print_figures(found: Found) -> None:
             last = key.operation
             print(f"\n{last:<24}" + "".join(f"{cell:>{width}}" for cell, width in zip(head, WIDTHS, strict=True)))
         one = medians(found[key])
-        cells = (f"{key.users:,}", key.connections, f"{one.app_us:,.0f}", f"{one.postgres_us:,.0f}", f"{median_total(found[key]):,.0f}", f"{one.p50_ms:,.2f}")
-        print(f"  {key.subject:<22}" + "".join(f"{cell:>{width}}" for cell, width in zip((*cells, f"{one.p99_ms:,.2f}", one.requests), WIDTHS, strict=True)))
+        cpu = (f"{one.app_us:,.0f}", f"{one.postgres_us:,.0f}", f"{median_total(found[key]):,.0f}")
+        cells = (f"{key.users:,}", key.connections, *cpu, f"{one.p50_ms:,.2f}", f"{one.p99_ms:,.2f}", one.requests)
+        print(f"  {key.subject:<22}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)))
 
 
 def order(found: Found) -> dict[str, None]:
@@ -189,10 +189,10 @@ def print_ratios(all_ratios: list[Ratio], sizes: list[int]) -> None:
         print(f"{one.text:<46}{cells}{shown(one.goal):>12}  {verdict}")
 
 
-def as_json(found: Found, all_ratios: list[Ratio], options: argparse.Namespace) -> str:
+def as_json(found: Found, all_ratios: list[Ratio], ran_on: dict[str, str], options: argparse.Namespace) -> str:
     cells = [{**msgspec.structs.asdict(key), "median": medians(rounds), "rounds": rounds} for key, rounds in sorted(found.items())]
     compared = [{**msgspec.structs.asdict(one), "is_met": one.is_met} for one in all_ratios]
-    built = {"rounds": options.rounds, "sizes": SIZES[options.sizes], "measured": cells, "ratios": compared}
+    built = {"rounds": options.rounds, "sizes": SIZES[options.sizes], "ran_on": ran_on, "measured": cells, "ratios": compared}
     return json.dumps(msgspec.to_builtins(built, str_keys=True), indent=1) + "\n"
 
 
@@ -208,12 +208,21 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path(".rollhouse/bench").absolute())
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        compare(options)
+    except NoRatio as error:
+        raise SystemExit(str(error)) from error
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure, print, and write what is asked for."""
     sizes = SIZES[options.sizes]
     groups = {users: GROUPS[users] for users in sizes if users != SMALL or len(sizes) == 1}
     say("installing the peers")
     programs = install(Path(".rollhouse/peers").absolute())
     with contextlib.ExitStack() as stack:
         stage = stack.enter_context(Stage(options.data_dir))
+        ran_on = stage.ran_on() | versions(programs)
         turn: list[Subject | Limit] = []
         for users in sizes:
             own = groups.get(users, [])
@@ -229,7 +238,7 @@ def main() -> None:
     print_figures(found)
     print_ratios(all_ratios, sizes)
     if options.json:
-        options.json.write_text(as_json(found, all_ratios, options))
+        options.json.write_text(as_json(found, all_ratios, ran_on, options))
     if options.picture:
         options.picture.write_text(draw(found, sizes, 10_000 if LARGE in sizes else 100))
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import platform
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from rollhouse.cli.embedded import EmbeddedPostgres, embedded_programs
+from rollhouse.cli.redis import RedisServer, redis_program
 from rollhouse.database.migrations import migrate
 from rollhouse.tenancy.secrets import new_pepper
 
@@ -35,11 +38,22 @@ def wait_for(url: str) -> None:
     raise SystemExit(f"{url} did not come up")
 
 
-class Stage:
-    """Postgres (fsync and synchronous_commit on, 1 GB of shared buffers) and one `rollhouse serve`, without rate limits unless `settings` say otherwise."""
+def _version_of(program: Path) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+(?:\.\d+)+", said)
+    assert found, said
+    return found[0]
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+
+class Stage:
+    """Postgres (fsync and synchronous_commit on, 1 GB of shared buffers), Redis where it is wanted, and one `rollhouse serve`.
+
+    Without rate limits, unless `settings` say otherwise.
+    """
+
+    def __init__(self, folder: Path, *, with_redis: bool = False, **settings: str) -> None:
         self.settings = settings
+        self.redis = RedisServer(folder / "redis", redis_program()) if with_redis else None
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         folder.chmod(0o755)
         self.folder = folder
@@ -68,6 +82,10 @@ class Stage:
             "ROLLHOUSE_RATE_PER_SECOND": "0",
             **self.settings,
         }
+        if self.redis is not None:
+            self.redis.prepare()
+            self.redis.start()
+            self.environment["ROLLHOUSE_REDIS_URL"] = self.redis.url
         command = [ROLLHOUSE, "serve", "--port", str(self.port), "--metrics-port", str(self.metrics_port)]
         self.service = subprocess.Popen(command, env=self.environment)
         wait_for(f"http://127.0.0.1:{self.port}/readyz")
@@ -76,11 +94,25 @@ class Stage:
         if self.service is not None:
             self.service.send_signal(signal.SIGTERM)
             self.service.wait(20)
+        if self.redis is not None:
+            self.redis.stop()
         self.postgres.stop()
 
     @property
     def postgres_pid(self) -> int:
         return int((self.postgres.folder / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def redis_pid(self) -> int:
+        assert self.redis is not None
+        return int((self.redis.folder / "redis.pid").read_text())
+
+    def ran_on(self) -> dict[str, str]:
+        """The machine, and the versions of what was measured on it."""
+        processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        found = {"processor": processor[1] if processor else platform.machine(), "cores": str(os.cpu_count()), "Linux": platform.release().split("-")[0]}
+        found |= {"Python": platform.python_version(), "PostgreSQL": _version_of(embedded_programs() / "postgres")}
+        return found | ({"Redis": _version_of(redis_program())} if self.redis is not None else {})
 
     def run(self, *arguments: str):
         """What a `rollhouse` command prints as JSON; its progress goes to this terminal."""

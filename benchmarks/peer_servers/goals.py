@@ -40,8 +40,8 @@ def postgres(figures: Figures) -> float:
     return figures.postgres_us
 
 
-def key_of(subject: str, operation: str, users: int) -> Key:
-    return Key(operation, users, subject, CONNECTIONS.get(operation, 1))
+def key_of(subject: str, operation: str, users: int, connections: int | None = None) -> Key:
+    return Key(operation, users, subject, connections or CONNECTIONS.get(operation, 1))
 
 
 def ratios(found: Found, sizes: list[int]) -> list[Ratio]:
@@ -54,11 +54,13 @@ def ratios(found: Found, sizes: list[int]) -> list[Ratio]:
         rows = zip(found[above], extra, found[below], strict=True)
         return middle([(one.total_us - left_out) / weight(other) for one, left_out, other in rows])
 
-    def against(other: str, operation: str, text: str, goal: float, decided_by: list[int], weight: Weight = total, *, is_write: bool = False) -> Ratio:
+    def against(
+        other: str, operation: str, text: str, goal: float, decided_by: list[int], weight: Weight = total, *, is_write: bool = False, at_once: int | None = None
+    ) -> Ratio:
         by_users = {}
         for users in sizes:
             audit = Key(AUDIT, users, LIMIT, 8) if is_write else None
-            one = quotients(key_of(OURS, operation, users), key_of(other, operation, users), weight, less=audit)
+            one = quotients(key_of(OURS, operation, users, at_once), key_of(other, operation, users, at_once), weight, less=audit)
             if one is not None:
                 by_users[users] = one
         return Ratio(text, goal, by_users, decided_by)
@@ -76,6 +78,14 @@ def ratios(found: Found, sizes: list[int]) -> list[Ratio]:
         against(MEMORY, POST, "POST : scim2-server", 1 / 1.7, []),
         against(MEMORY, PATCH, "PATCH less the audit row : scim2-server", 1 / 1.8, [LARGE], is_write=True),
         against(MEMORY, PATCH, "PATCH : scim2-server", 1 / 1.8, []),
+    ]
+    found_ratios += [
+        against(LIMIT, GET, "GET by id, one by one : Postgres under pgbench", 5.5, [], postgres, at_once=1),
+        against(LIMIT, FIND, "userName eq, one by one : Postgres under pgbench", 9, [], postgres, at_once=1),
+        against(MEMORY, GET, "GET by id, one by one : scim2-server", 1 / 4, [], at_once=1),
+        against(MEMORY, FIND, "userName eq, one by one : scim2-server", 1 / 4, [], at_once=1),
+        against(MEMORY, POST, "POST less the audit row, one by one : scim2-server", 1 / 1.7, [], is_write=True, at_once=1),
+        against(MEMORY, PATCH, "PATCH less the audit row, one by one : scim2-server", 1 / 1.8, [], is_write=True, at_once=1),
     ]
     if HUGE in sizes and SMALL in sizes:
         for operation in (GET, FIND, PAGE, POST, PATCH):

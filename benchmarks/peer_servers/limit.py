@@ -13,7 +13,7 @@ import msgspec
 from benchmarks.cpu import cpu_of_each, family, spent_seconds
 from benchmarks.peer_servers import operations
 from benchmarks.peer_servers.operations import POST, add_to
-from benchmarks.peer_servers.samples import Figures, percentile
+from benchmarks.peer_servers.samples import Figures, NoRatio, percentile
 from benchmarks.peer_servers.servers import slug_of
 from benchmarks.peer_servers.subjects import LEFT_OUT, numbers_of
 from benchmarks.stage import Stage
@@ -162,12 +162,12 @@ class Limit:
                         process.kill()
                     process.wait()
             if process.returncode != 0 or len(looks) < 2:
-                raise SystemExit(f"{self}: {operation} failed; no ratio is printed. {(folder / 'output').read_text(errors='replace')[-1000:]}")
+                raise NoRatio(f"{self}: {operation} failed; no ratio is printed. {(folder / 'output').read_text(errors='replace')[-1000:]}")
             lines = [line.split() for path in folder.glob("log.*") for line in path.read_text().splitlines()]
         (began, app_before, postgres_before), (ended, app_after, postgres_after) = looks[0], looks[-1]
         taken = sorted(int(line[2]) / 1000 for line in lines if began < int(line[4]) + int(line[5]) / 1e6 <= ended)
         if not taken:
-            raise SystemExit(f"{self}: no {operation} was completed; no ratio is printed.")
+            raise NoRatio(f"{self}: no {operation} was completed; no ratio is printed.")
         each = 1e6 / len(taken)
         return Figures(
             app_us=spent_seconds(app_before, app_after) * each,

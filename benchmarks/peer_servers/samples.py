@@ -5,6 +5,10 @@ import msgspec
 from benchmarks.report import middle
 
 
+class NoRatio(Exception):
+    """A server did not do what the others do: nothing is compared."""
+
+
 class Figures(msgspec.Struct, frozen=True):
     """CPU of one request in microseconds (the server's processes, Postgres's) and latency in milliseconds."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.cpu import family
+from benchmarks.peer_servers.samples import NoRatio
 from benchmarks.stage import Stage, free_port
 from rollhouse.cli.seed import seeded_user
 
@@ -33,6 +34,13 @@ def install(folder: Path) -> Path:
         subprocess.run(pip, check=True)
         stamp.write_text(lock)
     return folder / "bin"
+
+
+def versions(programs: Path) -> dict[str, str]:
+    """Those of the other servers, and of what serves them."""
+    listed = subprocess.run([programs / "pip", "list", "--format", "json", "--disable-pip-version-check"], capture_output=True, check=True).stdout
+    found = {one["name"]: one["version"] for one in json.loads(listed)}
+    return {name: found[name] for name in ("scim2-server", "django-scim2", "gunicorn")}
 
 
 def slug_of(users: int) -> str:
@@ -119,14 +127,14 @@ class PeerServer:
                         return
             except OSError:
                 time.sleep(0.1)
-        raise SystemExit(f"{self.name} with {self.users:,} users did not come up; no ratio is printed. {self._last_words()}")
+        raise NoRatio(f"{self.name} with {self.users:,} users did not come up; no ratio is printed. {self._last_words()}")
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-1500:]
 
     def family(self) -> set[int]:
         if self.process.poll() is not None:
-            raise SystemExit(f"{self.name} with {self.users:,} users has ended; no ratio is printed. {self._last_words()}")
+            raise NoRatio(f"{self.name} with {self.users:,} users has ended; no ratio is printed. {self._last_words()}")
         return family(self.process.pid)
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus
 
 from benchmarks.peer_servers import operations
 from benchmarks.peer_servers.operations import FIND, GET, PAGE, PATCH, POST, add_to
+from benchmarks.peer_servers.samples import NoRatio
 from benchmarks.wire import Connection, prepare
 from rollhouse.cli.seed import seeded_user
 
@@ -67,7 +68,7 @@ class Subject:
         """Its processes, those that it began with among them: one that was replaced would have begun at zero, with another directory."""
         found = self._family()
         if not self._began_with <= found:
-            raise SystemExit(f"{self}: a process has ended; no ratio is printed.")
+            raise NoRatio(f"{self}: a process has ended; no ratio is printed.")
         return found
 
     async def open(self) -> None:
@@ -97,7 +98,7 @@ class Subject:
 
     def _insist(self, is_so: bool, operation: str) -> None:  # noqa: FBT001 - what is insisted on
         if not is_so:
-            raise SystemExit(f"{self}: {operation} did not do what it says; no ratio is printed.")
+            raise NoRatio(f"{self}: {operation} did not do what it says; no ratio is printed.")
 
     async def _read(self, path: str) -> dict:
         return json.loads((await self.ask([Request(self._prepare("GET", path), None)], {200}, 1))[0].body)
@@ -172,15 +173,21 @@ class Subject:
                 try:
                     status, body, taken = await connection.send(request.sent)
                 except (OSError, asyncio.IncompleteReadError) as error:
-                    raise SystemExit(f"{self}: {what} was not answered; no ratio is printed. {error}") from error
+                    raise NoRatio(f"{self}: {what} was not answered; no ratio is printed. {error}") from error
                 if status not in expected:
-                    raise SystemExit(f"{self}: {what} was answered with {status}; no ratio is printed. {body[:300].decode(errors='replace')}")
+                    raise NoRatio(f"{self}: {what} was answered with {status}; no ratio is printed. {body[:300].decode(errors='replace')}")
                 answers.append(Answered(request.about, status, body, taken))
 
         opened = [await Connection("127.0.0.1", self.port).open() for _ in range(connections)]
-        await asyncio.gather(*(work(connection, requests[at::connections]) for at, connection in enumerate(opened)))
-        for connection in opened:
-            connection.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for at, connection in enumerate(opened):
+                    group.create_task(work(connection, requests[at::connections]))
+        except* NoRatio as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            for connection in opened:
+                connection.close()
         return answers
 
     async def measured(self, operation: str, requests: list[Request], connections: int, seconds: float) -> list[Answered]:

@@ -401,6 +401,12 @@ BOARDS = (
                     Panel(
                         "By state", "Active tenants by the state of their provisioning.", "short", (Query("max by (state) (rollhouse_tenants)", "{{state}}"),)
                     ),
+                    Panel(
+                        "Cycles",
+                        "Active tenants whose last cycle began within so many minutes; Entra ID begins one every 40.",
+                        "short",
+                        (Query("max by (minutes) (rollhouse_cycles_begun)", "{{minutes}} min"),),
+                    ),
                     Panel("Stalled", "Share of connected tenants that were silent for two hours.", "percentunit", (Query("slo:freshness:stalled", "stalled"),)),
                     Panel(
                         "Secrets that end",

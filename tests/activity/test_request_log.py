@@ -15,6 +15,7 @@ from rollhouse.activity.live import Live
 from rollhouse.activity.request_log import REFUSED_PER_HOUR, WAITING_LIMIT, LoggedRequest, RequestLog, Wanted
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.telemetry.metrics import REGISTRY
 from rollhouse.tenancy import credentials
 from rollhouse.tenancy.secrets import Peppers
 from rollhouse.tenancy.tenants import Tenant, find_tenant
@@ -133,6 +134,10 @@ async def test_a_tenant_sees_its_own_rows_only(database: Database, tenant: Tenan
 
 
 async def test_what_waits_is_bounded_and_an_outage_drops_rows_not_requests(database: Database, tenant: Tenant) -> None:
+    def dropped() -> dict[str, float]:
+        return {bound: REGISTRY.get_sample_value("rollhouse_request_log_dropped_total", {"bound": bound}) or 0 for bound in ("queue", "refused", "database")}
+
+    before = dropped()
     log = RequestLog(database, Live(None), gap_seconds=300)
     for _ in range(WAITING_LIMIT + 50):
         log.note(entry(tenant.slug, status=200))
@@ -143,9 +148,12 @@ async def test_what_waits_is_bounded_and_an_outage_drops_rows_not_requests(datab
     assert len(refusing._waiting) == REFUSED_PER_HOUR
     closed = Database("postgresql://nobody@127.0.0.1:9/none", connections=1)
     away = RequestLog(closed, Live(None), gap_seconds=300)
-    away.note(entry(tenant.slug))
+    for _ in range(3):
+        away.note(entry(tenant.slug))
     await away.flush()
     assert not away._waiting
+    assert {bound: count - before[bound] for bound, count in dropped().items()} == {"queue": 50, "refused": 50, "database": 3}
+    assert REGISTRY.get_sample_value("rollhouse_request_log_waiting") == 3
 
 
 async def test_bodies_that_wait_are_bounded_in_bytes(database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

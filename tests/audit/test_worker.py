@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from rollhouse.database.identifiers import new_id
@@ -35,6 +37,24 @@ async def test_a_worker_seals_what_is_appended_and_its_log_is_an_anchor(embedded
     report = await verify_tenant(service_database, PUBLIC_KEYS, tenant.id, anchor=worker.log)
     assert (report.sealed, report.unsealed, report.anchored, report.broken) == (5, 0, 2, None)
     assert worker.events("worker.ended")
+
+
+async def test_the_age_of_what_is_not_sealed_grows_while_it_cannot_be(embedded_cluster: Cluster, service_database: Database, tmp_path: Path) -> None:
+    """As Prometheus sees it; somebody's forgotten transaction lets the chain be read and not written."""
+    tenant = await new_tenant(service_database)
+    other = await asyncpg.connect(embedded_cluster.superuser_url)
+    try:
+        with working(embedded_cluster, tmp_path / "log") as worker:
+            lag = partial(worker.metric, "rollhouse_audit_seal_lag_seconds")
+            await asyncio.to_thread(wait_until, lambda: lag() is not None)
+            async with other.transaction():
+                await other.execute("LOCK TABLE rollhouse.audit_roots IN EXCLUSIVE MODE")
+                await append_rows(service_database, tenant, 3)
+                await asyncio.to_thread(wait_until, lambda: (lag() or 0) > 1)
+            await asyncio.to_thread(wait_until, lambda: lag() == 0)
+            assert worker.end() == 0
+    finally:
+        await other.close()
 
 
 @pytest.mark.threat("T32")

@@ -101,12 +101,12 @@ async def test_names_looked_up_at_once_are_one_statement(users: Scope, groups: S
     await resources.create_resource(groups, {"displayName": "Staff", "members": [{"value": ids[3]}]}, set())
     statements.clear()
 
-    wanted = [*(f"USER{number}" if number % 2 else f"user{number}" for number in range(9)), 'a"\\{},b', ""]
+    wanted = [*(f"USER{number}" if number % 2 else f"user{number}" for number in range(9)), 'a"\\{},b', "", "user0", "User0"]
     found = await each(*(resources.list_resources(users, named(name), with_relation=True) for name in wanted))
 
     assert statements == ["find_unique"]
-    assert [[str(record.id) for record in page.records] for page in found] == [*([one] for one in ids), [], [], []]
-    assert [page.total for page in found] == [1] * 8 + [0] * 3
+    assert [[str(record.id) for record in page.records] for page in found] == [*([one] for one in ids), [], [], [], [ids[0]], [ids[0]]]
+    assert [page.total for page in found] == [1] * 8 + [0] * 3 + [1] * 2
     assert [page.records[0].relation is not None for page in found[:8]] == [number == 3 for number in range(8)]
     for name, page in zip(wanted, found, strict=True):
         by_any = await users.database.read(resources._FIND, users.tenant_id, "User", "username", name.lower(), 100, "groups", users.base_url, None)

@@ -7,12 +7,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from rollhouse.database.pool import Database
 from rollhouse.directory import resources
 from rollhouse.directory.scopes import Scope
+from rollhouse.scim.definitions import Definitions, read_resource_type, read_schema
 from rollhouse.scim.errors import InvalidValue
 from rollhouse.scim.patching import Operation
+from rollhouse.scim.schemas import USER
 from rollhouse.scim.tolerances import Tolerance
 from tests.conftest import Cluster
+from tests.faults.stage import until
 
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
@@ -68,6 +72,27 @@ async def test_who_is_there_joins_and_is_audited_and_who_is_not_is_left_out(
     assert (Tolerance.UNKNOWN_MEMBER in noted) == is_noted
 
 
+@pytest.mark.parametrize("beside", [[], ["ada"]])
+async def test_nobody_joins_from_another_tenant_nor_what_is_no_user_and_no_group(
+    groups: Scope, ids: dict[str, str], database: Database, other_tenant: Any, beside: list[str]
+) -> None:
+    theirs = await resources.create_resource(Scope(database, other_tenant.id, USER, groups.base_url), {"userName": "theirs"}, set())
+    schema = read_schema({"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number", "type": "string"}]})
+    badge = Definitions().with_schema(schema).with_type(read_resource_type({"name": "Badge", "endpoint": "/Badges", "schema": "urn:example:Badge"}))
+    ours = await resources.create_resource(Scope(database, groups.tenant_id, badge.registry(0).by_name["Badge"], groups.base_url), {"number": "7"}, set())
+    for stranger in (theirs, ours):
+        noted: set[Tolerance] = set()
+        named = ids | {"stranger": str(stranger.id)}
+        if beside:
+            await join(groups, named, ["stranger", *beside], noted)
+            assert Tolerance.UNKNOWN_MEMBER in noted
+        else:
+            with pytest.raises(InvalidValue, match=str(stranger.id)):
+                await join(groups, named, ["stranger"])
+
+    assert (await staff(groups, ids))[1] == sorted(["bob", *beside])
+
+
 @pytest.mark.parametrize("named", [["nobody"], ["nobody", "other"]])
 async def test_where_none_of_them_is_there_it_is_refused_by_their_ids(groups: Scope, ids: dict[str, str], named: list[str]) -> None:
     ids |= {"other": NOBODY.replace("8000", "9000")}
@@ -89,7 +114,7 @@ async def test_who_is_just_being_deleted_is_waited_for_and_not_there_if_he_is(
         await change.start()
         await other.execute("DELETE FROM rollhouse.resources WHERE id = $1", UUID(ids["ada"]))
         joining = asyncio.create_task(join(groups, ids, ["ada", *beside]))
-        await asyncio.sleep(0.2)
+        await until(lambda: other.fetchval("SELECT count(*) = 1 FROM pg_locks WHERE NOT granted"))
         assert not joining.done()
         await (change.commit() if is_deleted else change.rollback())
         if is_deleted and not beside:

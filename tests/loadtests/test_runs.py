@@ -86,12 +86,20 @@ def test_a_short_certification_passes_and_the_next_run_takes_the_same_tenants(se
 
 def test_lost_secrets_are_replaced_and_limits_put_back(service: Serving, key: str, tmp_path: Path) -> None:
     options = ["--url", service.url, "--tenants", "2", "--minutes", "0.02", "--profile"]
-    run(key, tmp_path / "one.json", *options, "stress", status=None)
+    result = tmp_path / "result.json"
+    run(key, tmp_path / "one.json", *options, "stress", "--json", str(result), status=None)
+    stressed = json.loads(result.read_bytes())["roles"]
+    assert {name: found["tenants"] for name, found in stressed.items()} == {"neighbours": 1, "offender": 1}
+    assert all(found["requests"] and not found["errors"] for found in stressed.values()), stressed
+    assert stressed["neighbours"]["throttled"] == 0
     slugs = [seat["slug"] for seat in json.loads((tmp_path / "one.json").read_bytes())["seats"]]
     limited = [service.run("tenant", "show", slug)["rate_per_second"] for slug in slugs]
 
-    run(key, tmp_path / "two.json", *options, "baseline", status=None)
+    run(key, tmp_path / "two.json", *options, "busy-hour", "--json", str(result), status=None)
 
+    busy = json.loads(result.read_bytes())["roles"]
+    assert sum(found["requests"] for found in busy.values()) > 0
+    assert sum(found["errors"] + found["throttled"] for found in busy.values()) == 0
     assert limited == [None, 25]
     assert [service.run("tenant", "show", slug)["rate_per_second"] for slug in slugs] == [None, None]
     for slug in slugs:

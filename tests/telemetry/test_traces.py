@@ -1,7 +1,9 @@
 """Traces at a real receiver: one connected tree for a request, failures told after the fact, nothing of a person, and no receiver needed."""
 
 import asyncio
+import random
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from rollhouse.database.pool import Database
 from rollhouse.journal.audit import UNATTENDED
+from rollhouse.telemetry.traces import QUEUE_SPANS, Request, Tracer, span
 from rollhouse.tenancy import tenants
 from tests.audit.chains import as_superuser
 from tests.conftest import PEPPER, Cluster, new_client
@@ -179,3 +182,55 @@ async def test_a_receiver_that_is_silent_costs_no_request_anything(traced: Trace
     finally:
         traced.receiver.process.send_signal(signal.SIGCONT)
     traced.serving.start()
+
+
+class _Refusing:
+    """A tracer of the SDK that nobody is to ask."""
+
+    def start_span(self, *_: object, **__: object) -> None:
+        raise AssertionError("the SDK was asked for a span")
+
+
+def end(request: Request, status: int = 200) -> None:
+    request.end("GET", "/x", status, 0.001, tenant=None, error=None)
+
+
+def test_what_is_not_traced_asks_the_sdk_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracer = Tracer("http://127.0.0.1:9", 0)
+    monkeypatch.setattr(tracer, "tracer", _Refusing())
+    for caller in (b"", b"00-%032x-%016x-00" % (1, 2), b"00-nonsense"):
+        request = tracer.request(caller, "0123456789abcdef")
+        with span("tenant gate"), span("SELECT", "client", {"db.system.name": "postgresql"}):
+            pass
+        end(request, 404)
+        assert not request.is_traced
+
+    with pytest.raises(AssertionError, match="asked for a span"):
+        tracer.request(b"00-%032x-%016x-01" % (1, 2), "0123456789abcdef")
+    tracer.close()
+
+
+def test_one_in_so_many_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollhouse.telemetry.traces.random", random.Random(5))
+    tracer = Tracer("http://127.0.0.1:9", 10)
+    traced = 0
+    for number in range(5000):
+        request = tracer.request(b"", f"{number:016x}")
+        traced += request.is_traced
+        end(request)
+    tracer.close()
+
+    assert traced == pytest.approx(500, rel=0.15)
+
+
+def test_a_silent_receiver_is_waited_for_by_no_request_however_many_spans_wait() -> None:
+    """Three times what the queue holds: whoever waited for one batch of them would wait for two seconds."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        tracer = Tracer(f"http://127.0.0.1:{silent.getsockname()[1]}", 1)
+        began = time.monotonic()
+        for number in range(3 * QUEUE_SPANS):
+            end(tracer.request(b"", f"{number:016x}"))
+        assert time.monotonic() - began < 20
+        tracer.close()

@@ -115,6 +115,47 @@ async def test_the_body_of_a_refused_request_is_never_the_next_request(acme: Sci
 
 
 @pytest.mark.threat("T49")
+@pytest.mark.parametrize("refused", ["secret", "endpoint"])
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_a_small_body_of_a_refused_request_is_read_and_the_next_one_answered(acme: ScimClient, service: Serving, refused: str, is_late: bool) -> None:
+    """Whether it came with its request, and was read before that was refused, or behind it."""
+    path = "/t/" + acme.base_url.partition("/t/")[2] + ("/Nothing" if refused == "endpoint" else "/Users")
+    secret = "wrong" if refused == "secret" else acme.secret
+    body = HIDDEN.encode()
+    post = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(post + (b"" if is_late else body + PROBE))
+    if is_late:
+        await asyncio.sleep(0.3)
+        writer.write(body + PROBE)
+
+    found = answers(await asyncio.wait_for(reader.read(), 30))
+    writer.close()
+
+    assert [status for status, _, _ in found] == [{"secret": 401, "endpoint": 404}[refused], 200]
+    assert b'"status":"ok"' in found[1][2]
+
+
+@pytest.mark.threat("T49")
+@pytest.mark.parametrize("is_right", [True, False])
+async def test_who_asks_whether_to_go_on_is_told_so_with_a_right_secret_alone(acme: ScimClient, service: Serving, is_right: bool) -> None:
+    path = "/t/" + acme.base_url.partition("/t/")[2] + "/Users"
+    body = b'{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"expected"}'
+    secret = acme.secret if is_right else "wrong"
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+
+    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+    if is_right:
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+    writer.close()
+
+    assert first.startswith(b"HTTP/1.1 201 " if is_right else b"HTTP/1.1 401 ")
+
+
+@pytest.mark.threat("T49")
 async def test_requests_in_a_row_are_answered_in_their_order_and_by_their_own_secret(acme: ScimClient, globex: ScimClient, service: Serving) -> None:
     """Two tenants' requests on one connection, as an ingress sends them."""
     await acme.create_user(userName="of-acme")

@@ -17,6 +17,8 @@ MONTH = timedelta(days=30)
 CYCLE = timedelta(minutes=40)
 """Entra ID's fixed interval between two cycles."""
 
+CYCLE_MINUTES = (10, 40, 120)
+
 State = Literal["unused", "failing", "stalled", "healthy"]
 
 
@@ -132,6 +134,11 @@ _STATES = (
     " WHEN h.last_success < $2 THEN 'stalled' ELSE 'healthy' END, count(*)"
     " FROM rollhouse.tenants t LEFT JOIN rollhouse.tenant_health h ON h.tenant_id = t.id WHERE t.status = 'active' GROUP BY 1"
 )
+_CYCLES = (
+    "SELECT b.minutes::text, count(h.tenant_id) FROM unnest($1::integer[]) AS b (minutes) LEFT JOIN"
+    " (rollhouse.tenant_health h JOIN rollhouse.tenants t ON t.id = h.tenant_id AND t.status = 'active')"
+    " ON h.cycle_began > clock_timestamp() - make_interval(mins => b.minutes) GROUP BY 1"
+)
 _STALLED = (
     "SELECT t.slug, extract(epoch FROM clock_timestamp() - h.last_success)::float8 FROM rollhouse.tenant_health h"
     " JOIN rollhouse.tenants t ON t.id = h.tenant_id WHERE h.last_success < $1 AND t.status = 'active' ORDER BY h.last_success LIMIT $2"
@@ -204,6 +211,11 @@ async def states_of_all(database: Database) -> dict[str, int]:
     """How many active tenants there are in each state, the four of them."""
     found = await database.look_up(_STATES, FAILURES_IN_A_ROW, datetime.now(UTC) - STALLED_AFTER)
     return dict.fromkeys(get_args(State), 0) | {row[0]: row[1] for row in found}
+
+
+async def cycles_begun(database: Database) -> dict[str, float]:
+    """How many active tenants have begun a cycle within 10, 40 (Entra's interval) and 120 minutes, by the minutes."""
+    return {row[0]: row[1] for row in await database.look_up(_CYCLES, list(CYCLE_MINUTES))}
 
 
 async def stalled_longest(database: Database, *, limit: int) -> dict[str, float]:

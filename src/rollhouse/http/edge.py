@@ -40,7 +40,7 @@ _BODY_METHODS = ("POST", "PUT", "PATCH")
 CLOSE = ((b"connection", b"close"),)
 """Said while the process drains: the client's next request goes to one that stays."""
 EARLY_BYTES = 16 * 1024
-"""A body announced as no longer is read before its request has passed the gates: room for hundreds of them that wait there."""
+"""A body announced as no longer begins to be read before its request has passed the gates: 16 MB for the server's thousand connections."""
 DRAIN_BYTES = 64 * 1024
 DRAIN_BYTES_TOO_LARGE = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
@@ -69,11 +69,10 @@ class Edge:
         scope["state"] = state
         tracer = self._service.tracer
         traced = (untraced if tracer is None else tracer.request)(header(scope, b"traceparent"), request_id)
+        sent = _Sent(scope, receive) if method in _BODY_METHODS else None
         self._service.active_requests += 1
         status = 0
         answered = b""
-
-        sent = _Sent(scope, receive) if method in _BODY_METHODS else None
 
         async def send_noting_status(message: Message) -> None:
             nonlocal status, answered
@@ -83,7 +82,7 @@ class Edge:
                 if "rate_limit" in state:
                     headers += rate_headers(*state["rate_limit"])
                 message["headers"] = headers
-                if sent is not None and sent.is_unread:
+                if sent is not None and sent.is_unread and not sent.is_withheld:
                     await _drain(sent, DRAIN_BYTES_TOO_LARGE if status == _TOO_LARGE else DRAIN_BYTES)
             elif status >= _REFUSED or sent is not None:
                 answered = message.get("body", b"")  # type: ignore[assignment]
@@ -127,17 +126,19 @@ class Edge:
 class _Sent:
     """What a client sends, and whether some of it is unread.
 
-    A small body is asked for at once: it is there when the request has passed the gates, and the loop need not sleep and be woken for it.
-    A large one waits where it is, and a client that waits to be told to go on is not told so early.
+    A small body is asked for at once, since the server begins to read when it is asked and not when it is waited for: mostly the body is there
+    when the request has passed the gates, and the loop need not sleep and be woken for it. A large one waits where it is. So does one that its
+    client withholds until it is told to go on (RFC 9110 section 10.1.1): to ask for it tells it so.
     """
 
-    __slots__ = ("_first", "_missing", "_receive", "is_unread")
+    __slots__ = ("_first", "_missing", "_receive", "is_unread", "is_withheld")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         announced = header(scope, b"content-length")
         self._missing = int(announced) if announced.isdigit() else math.inf
         self._receive = receive
-        is_early = self._missing <= EARLY_BYTES and not header(scope, b"expect")
+        self.is_withheld = bool(header(scope, b"expect"))
+        is_early = self._missing <= EARLY_BYTES and not self.is_withheld
         self._first: Awaitable[HTTPReceiveMessage] | None = receive() if is_early else None  # type: ignore[assignment]
         self.is_unread = True
 
@@ -146,6 +147,7 @@ class _Sent:
 
         The server lets no length through that is no number, or that stands beside chunks (tests/threats/test_smuggling.py).
         """
+        self.is_withheld = False
         first, self._first = self._first, None
         message: Any = await (first or self._receive())
         if message["type"] == "http.request":

@@ -131,6 +131,7 @@ class PerTenant(Collector):
 REFUSED_BUSY = Kept("rollhouse_refused_busy", "Requests and statements refused because a line (connections, in_flight) was full or too slow.", "line")
 CREDENTIAL_LOOKUPS = Kept("rollhouse_credential_lookups", "Look-ups of a secret, by whether it was known (hit, miss).", "result")
 TENANTS = PerTenant("rollhouse_tenants", "Active tenants by the state of their provisioning (healthy, stalled, failing, unused).", "state")
+CYCLES_BEGUN = PerTenant("rollhouse_cycles_begun", "Active tenants whose last cycle of provisioning began within so many minutes.", "minutes")
 TENANT_STALLED_SECONDS = PerTenant("rollhouse_tenant_stalled_seconds", "Seconds since the last success of the 50 tenants that have stalled longest.")
 SECRET_EXPIRY = PerTenant("rollhouse_secret_expiry_timestamp_seconds", "When a tenant's first secret ends, for the 100 that end first within 30 days.")
 

@@ -21,7 +21,7 @@ from rollhouse.journal.sealing import AuditKey
 from rollhouse.limits.gcra import Limiter
 from rollhouse.scim.errors import ScimError
 from rollhouse.telemetry.logs import log, log_fault
-from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, JOB_LAST_SUCCESS, SECRET_EXPIRY, TENANT_STALLED_SECONDS, TENANTS, job_failures
+from rollhouse.telemetry.metrics import AUDIT_SEAL_LAG_SECONDS, CYCLES_BEGUN, JOB_LAST_SUCCESS, SECRET_EXPIRY, TENANT_STALLED_SECONDS, TENANTS, job_failures
 from rollhouse.tenancy.lifecycle import purge_due_tenants
 from rollhouse.tenancy.sessions import sweep_sessions
 
@@ -154,6 +154,7 @@ class Worker:
     async def _measure_tenants(self) -> None:
         """Show how all tenants are: every worker shows the same, so read the largest."""
         TENANTS.set(await health.states_of_all(self._database))
+        CYCLES_BEGUN.set(await health.cycles_begun(self._database))
         TENANT_STALLED_SECONDS.set(await health.stalled_longest(self._database, limit=STALLED_SHOWN))
         SECRET_EXPIRY.set(await health.first_ending_secrets(self._database, days=EXPIRY_DAYS, limit=EXPIRIES_SHOWN))
 
