@@ -39,13 +39,16 @@ async def one_get(client: ScimClient, path: str, port: int, go: asyncio.Event) -
 
 @pytest.mark.threat("T38")
 async def test_a_full_line_is_shed_over_http_before_its_wait_and_the_rest_is_served(stage: Breakable) -> None:
-    """Fault F08, goal G9: all connections wait for a lock; who finds the line full is told at once, with 503 and Retry-After, and heals with the lock."""
+    """Fault F08, goal G9: all connections wait for a lock; who finds the line full is told at once, with 503 and Retry-After, and heals with the lock.
+
+    By a value that several may have: what looks up an id or a unique value shares its place in the line.
+    """
     clients = await stage.clients(24)
     for client in clients:
         await client.create_user(userName="ann")
     beyond = 100
     go = asyncio.Event()
-    everybody = [(clients[number % 24], "/Users?filter=userName%20eq%20%22ann%22") for number in range(LINE + 8 + beyond)]
+    everybody = [(clients[number % 24], "/Users?filter=displayName%20eq%20%22ann%22") for number in range(LINE + 8 + beyond)]
     async with stage.admin() as admin, admin.transaction():
         await admin.execute("LOCK TABLE rollhouse.resources")
         asked = [asyncio.create_task(one_get(client, path, stage.service.port, go)) for client, path in everybody]
