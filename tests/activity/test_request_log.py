@@ -308,3 +308,24 @@ async def test_listeners_hear_of_their_tenant_alone(database: Database, tenant: 
         assert mine.is_set()
         assert not others.is_set()
     assert not live._listeners
+
+
+async def test_it_is_counted_how_many_active_tenants_began_a_cycle(database: Database, tenant: Tenant, cluster: Cluster) -> None:
+    before = await health.cycles_begun(database)
+    log = RequestLog(database, Live(None), gap_seconds=300)
+    log.note(entry(tenant.slug, method="POST", status=201))
+    await log.flush()
+
+    async def begun(change: str) -> dict[str, float]:
+        await admin.execute(f"UPDATE rollhouse.{change} = $1", tenant.id)
+        return {minutes: count - before[minutes] for minutes, count in (await health.cycles_begun(database)).items()}
+
+    admin = await asyncpg.connect(cluster.superuser_url)
+    try:
+        assert await begun("tenant_health SET cycle_began = cycle_began WHERE tenant_id") == {"10": 1, "40": 1, "120": 1}
+        assert await begun("tenant_health SET cycle_began = cycle_began - interval '30 minutes' WHERE tenant_id") == {"10": 0, "40": 1, "120": 1}
+        assert await begun("tenants SET status = 'suspended' WHERE id") == {"10": 0, "40": 0, "120": 0}
+        assert await begun("tenants SET status = 'active' WHERE id") == {"10": 0, "40": 1, "120": 1}
+        assert await begun("tenant_health SET cycle_began = cycle_began - interval '2 hours' WHERE tenant_id") == {"10": 0, "40": 0, "120": 0}
+    finally:
+        await admin.close()

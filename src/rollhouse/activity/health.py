@@ -16,8 +16,8 @@ MONTH = timedelta(days=30)
 """What pages show of the past."""
 CYCLE = timedelta(minutes=40)
 """Entra ID's fixed interval between two cycles."""
-
 CYCLE_MINUTES = (10, 40, 120)
+"""Within how many it is counted which tenants have begun a cycle: now, in one interval of Entra ID, and until they count as stalled."""
 
 State = Literal["unused", "failing", "stalled", "healthy"]
 
